@@ -1,0 +1,1 @@
+//! Holds only test and benchmark binaries; see the sibling files.
