@@ -1,1 +1,23 @@
-//! Placeholder.
+//! What every salvor process shares: serving, calling, telemetry, SQLite, configuration, shutdown.
+//!
+//! Invariant: nothing here knows a sandbox, a record or a gateway, and nothing here decides. RPC
+//! spans are opened in [`rpc`] and nowhere else.
+//!
+//! Deliberately absent: retries (only a caller that knows whether an effect may have happened can
+//! repeat it), authorisation by role, and any salvor protobuf.
+
+pub mod backoff;
+pub mod channel;
+pub mod clock;
+pub mod config;
+pub mod rpc;
+pub mod server;
+pub mod shutdown;
+pub mod sqlite;
+pub mod telemetry;
+pub mod tls;
+
+pub use channel::TracedChannel;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use server::Server;
+pub use shutdown::{Shutdown, Tasks};
