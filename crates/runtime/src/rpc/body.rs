@@ -22,18 +22,21 @@ pub(crate) struct RecordedBody {
 
 impl RecordedBody {
     pub(crate) fn wrap(inner: Body, outcome: Outcome) -> Body {
-        Body::new(Self {
-            inner,
-            outcome,
-            drain: None,
-            ended: false,
-        })
+        Self::of(inner, outcome, None)
     }
 
     /// As [`wrap`](Self::wrap); once `drain` is cancelled a stream that has nothing to send ends
     /// with `UNAVAILABLE`, so that an open watch does not hold up the shutdown.
     pub(crate) fn wrap_draining(inner: Body, outcome: Outcome, drain: CancellationToken) -> Body {
-        let drain = Some(Box::pin(drain.cancelled_owned()));
+        Self::of(inner, outcome, Some(drain))
+    }
+
+    fn of(inner: Body, mut outcome: Outcome, drain: Option<CancellationToken>) -> Body {
+        if inner.is_end_stream() {
+            // Nothing more comes, so what the headers did not say is not known.
+            outcome.finish(Code::Unknown);
+        }
+        let drain = drain.map(|drain| Box::pin(drain.cancelled_owned()));
         Body::new(Self {
             inner,
             outcome,
@@ -90,8 +93,9 @@ impl HttpBody for RecordedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        // Answering "yes" early would drop the body before its trailers were recorded.
-        self.ended
+        // An answer of headers alone must end with them: some clients take anything else for a
+        // stream without trailers.
+        self.ended || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,0 +1,15 @@
+//! The server and the channel over a real loopback connection.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod wire {
+    mod drain;
+    mod limits;
+    mod spans;
+    mod support;
+    mod tls;
+}
