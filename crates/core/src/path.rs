@@ -1,0 +1,169 @@
+//! What the evidence says, and which path follows. One function each, shared by every call that asks.
+//!
+//! | live view on the owner gateway | verdict | path |
+//! |---|---|---|
+//! | Present, another id than recorded | foreign | refused, as a stale recovery would be |
+//! | Present, Ready | live | rebuild if asked; otherwise nothing to do |
+//! | Present, Stopped, or Error that a start mends here | revivable | revive |
+//! | Present, Error or Completed that no start mends | failed | rebuild |
+//! | Present, Provisioning, Starting, Stopping, Deleting, Unknown | hold | refused for now |
+//! | Absent, seen for the settle window | lost | stale recovery |
+//! | Absent, seen for less | hold | refused for now |
+//! | Unknown | unknown | refused |
+//!
+//! A refused path still has a table: the guards of the path that was meant explain why, all at once.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Evidence, Fact, Limits,
+    evidence::{Live, Present, Record, RecordState},
+};
+
+/// A definition that a recovery runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SagaKind {
+    /// Recreate a sandbox that is proven absent.
+    StaleRecovery,
+    /// Start it again.
+    Revive,
+    /// Make a present one anew.
+    Rebuild,
+    /// Take it away for good.
+    Destroy,
+}
+
+/// What a caller asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Request {
+    /// Whatever the evidence calls for.
+    Auto,
+    /// Only a start.
+    Revive,
+    /// Make it anew.
+    Rebuild,
+    /// Take it away.
+    Destroy,
+}
+
+/// What the evidence says, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Present and Ready under the recorded id.
+    Live,
+    /// A start brings it back.
+    Revivable,
+    /// Proven absent, and the record can recreate it as far as looking tells.
+    Lost,
+    /// On its way to something else.
+    Hold,
+    /// Failed in a way that no start mends.
+    Failed,
+    /// The name is another incarnation's.
+    Foreign,
+    /// Not determined.
+    Unknown,
+    /// Destroyed on purpose.
+    Destroyed,
+    /// A recovery is at work.
+    Recovering,
+}
+
+/// What to do about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// Evaluate this saga's table; if it allows, run it.
+    Run(SagaKind),
+    /// The sandbox is live, and nothing else was asked for.
+    Nothing,
+}
+
+/// What the evidence says.
+pub fn verdict(limits: &Limits, evidence: &Evidence) -> Verdict {
+    let Fact::Known { value: record, .. } = &evidence.record else {
+        return Verdict::Unknown;
+    };
+    match record.state {
+        RecordState::Destroyed => return Verdict::Destroyed,
+        RecordState::Recovering | RecordState::Destroying => return Verdict::Recovering,
+        RecordState::Active => {}
+    }
+    let (Fact::Known { value: gateway, .. }, Fact::Known { value: live, .. }) =
+        (&evidence.gateway, &evidence.live)
+    else {
+        return Verdict::Unknown;
+    };
+    if record.identity.differs_from(&gateway.identity).is_some() {
+        return Verdict::Unknown;
+    }
+    match live {
+        Live::Present(present) => of_present(record, present),
+        Live::Absent { since } => {
+            let settled = since.age(evidence.now) >= limits.absence_settle
+                && gateway.healthy_since.age(evidence.now) >= limits.gateway_settle;
+            if settled {
+                Verdict::Lost
+            } else {
+                Verdict::Hold
+            }
+        }
+    }
+}
+
+fn of_present(record: &Record, present: &Present) -> Verdict {
+    use crate::evidence::Phase;
+
+    if record.live_id.as_ref() != Some(&present.live_id) {
+        return Verdict::Foreign;
+    }
+    match present.phase {
+        Phase::Ready => Verdict::Live,
+        Phase::Stopped | Phase::Error | Phase::Completed if present.startable => Verdict::Revivable,
+        Phase::Stopped | Phase::Error | Phase::Completed => Verdict::Failed,
+        Phase::Provisioning
+        | Phase::Deleting
+        | Phase::Unknown
+        | Phase::Stopping
+        | Phase::Starting => Verdict::Hold,
+    }
+}
+
+/// The path that a request takes, given the verdict.
+pub const fn choose(request: Request, verdict: Verdict) -> Path {
+    match (request, verdict) {
+        (Request::Destroy, _) => Path::Run(SagaKind::Destroy),
+        (Request::Auto, Verdict::Live) => Path::Nothing,
+        (Request::Revive, _) | (Request::Auto, Verdict::Revivable) => Path::Run(SagaKind::Revive),
+        (Request::Rebuild, Verdict::Live | Verdict::Revivable | Verdict::Failed)
+        | (Request::Auto, Verdict::Failed) => Path::Run(SagaKind::Rebuild),
+        (
+            Request::Auto | Request::Rebuild,
+            Verdict::Lost
+            | Verdict::Hold
+            | Verdict::Foreign
+            | Verdict::Unknown
+            | Verdict::Destroyed
+            | Verdict::Recovering,
+        ) => Path::Run(SagaKind::StaleRecovery),
+    }
+}
+
+impl SagaKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::StaleRecovery,
+        Self::Revive,
+        Self::Rebuild,
+        Self::Destroy,
+    ];
+
+    /// Its stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::StaleRecovery => "stale_recovery",
+            Self::Revive => "revive",
+            Self::Rebuild => "rebuild",
+            Self::Destroy => "destroy",
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! How causes, setbacks and parts read.
+
+use std::fmt;
+
+use super::{Cause, Failed, ParkReason, Part, Pending, Setback};
+
+impl Cause {
+    /// All of them, for tables and tests.
+    pub const ALL: [Self; 12] = [
+        Self::AlreadyExists,
+        Self::NotFound,
+        Self::OtherIncarnation,
+        Self::Invalid,
+        Self::WrongPhase,
+        Self::Denied,
+        Self::WrongGateway,
+        Self::GatewayFailed,
+        Self::CommandFailed,
+        Self::NotSettled,
+        Self::AdapterFailed,
+        Self::MaterialUnavailable,
+    ];
+
+    /// Whether asking again, unchanged, may go better.
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::GatewayFailed
+            | Self::NotSettled
+            | Self::AdapterFailed
+            | Self::MaterialUnavailable
+            | Self::WrongPhase
+            | Self::AlreadyExists
+            | Self::CommandFailed => true,
+            Self::NotFound
+            | Self::OtherIncarnation
+            | Self::Invalid
+            | Self::Denied
+            | Self::WrongGateway => false,
+        }
+    }
+
+    /// As people read it.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "the name is taken on the gateway",
+            Self::NotFound => "the gateway has no such sandbox",
+            Self::OtherIncarnation => "another incarnation has the name",
+            Self::Invalid => "the gateway refuses what the request says",
+            Self::WrongPhase => "the gateway refuses it in the sandbox's present phase",
+            Self::Denied => "the gateway does not allow it to the adapter",
+            Self::WrongGateway => "the gateway is not the pinned one, or speaks another dialect",
+            Self::GatewayFailed => "the gateway could not be reached or failed",
+            Self::CommandFailed => "a command inside the sandbox failed",
+            Self::NotSettled => "it was accepted and did not show its effect in time",
+            Self::AdapterFailed => "the gateway-adapter could not be reached or went away",
+            Self::MaterialUnavailable => "the registry did not hand out the recorded material",
+        }
+    }
+
+    /// Its stable name, upper snake case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "ALREADY_EXISTS",
+            Self::NotFound => "NOT_FOUND",
+            Self::OtherIncarnation => "OTHER_INCARNATION",
+            Self::Invalid => "INVALID",
+            Self::WrongPhase => "WRONG_PHASE",
+            Self::Denied => "DENIED",
+            Self::WrongGateway => "WRONG_GATEWAY",
+            Self::GatewayFailed => "GATEWAY_FAILED",
+            Self::CommandFailed => "COMMAND_FAILED",
+            Self::NotSettled => "NOT_SETTLED",
+            Self::AdapterFailed => "ADAPTER_FAILED",
+            Self::MaterialUnavailable => "MATERIAL_UNAVAILABLE",
+        }
+    }
+}
+
+impl Setback {
+    /// Its stable reason code.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "EFFECT_REFUSED",
+            Self::NeverReady(_) => "NEVER_READY",
+            Self::Stranger(_) => "NAME_TAKEN_BY_STRANGER",
+            Self::Returned => "SANDBOX_RETURNED",
+            Self::RecordChanged => "RECORD_CHANGED",
+            Self::Cancelled => "CANCELLED",
+        }
+    }
+}
+
+impl fmt::Display for Setback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(cause) => f.write_str(cause.sentence()),
+            Self::NeverReady(failed) => write!(f, "the sandbox did not become ready: {failed}"),
+            Self::Stranger(live) => {
+                write!(
+                    f,
+                    "{live}, which is not this recovery's, has the name on the gateway"
+                )
+            }
+            Self::Returned => f.write_str("the recorded sandbox is on the gateway again"),
+            Self::RecordChanged => f.write_str("the record changed after the plan was made"),
+            Self::Cancelled => f.write_str("it was cancelled before the point of no return"),
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.exit_code {
+            Some(code) => write!(f, "{} (exit code {code})", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl ParkReason {
+    /// Its stable reason code.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Undetermined(_) => "UNDETERMINED",
+            Self::NotReadyInTime => "NOT_READY_IN_TIME",
+            Self::RegistryUnavailable => "REGISTRY_UNAVAILABLE",
+            Self::KeepsFailing(_) => "KEEPS_FAILING",
+        }
+    }
+}
+
+impl fmt::Display for ParkReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Undetermined(why) => {
+                write!(f, "what it came to is not known: {}", why.sentence())
+            }
+            Self::NotReadyInTime => f.write_str("the sandbox did not become ready in time"),
+            Self::RegistryUnavailable => f.write_str("the registry cannot be written"),
+            Self::KeepsFailing(cause) => write!(f, "it keeps failing: {}", cause.sentence()),
+        }
+    }
+}
+
+impl Part {
+    /// One word, lower case.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Proven => "proven",
+            Self::Kept => "kept",
+            Self::NotApplicable => "not_applicable",
+            Self::Gone => "not_recovered",
+            Self::Lost => "lost",
+            Self::Pending(_) => "pending",
+            Self::Unproven(_) => "unproven",
+        }
+    }
+
+    /// What is owed, or why nothing is known.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Pending(items) => items
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+            Self::Unproven(why) => why.sentence().to_owned(),
+            Self::Proven | Self::Kept | Self::NotApplicable | Self::Gone | Self::Lost => {
+                String::new()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed(path) => write!(f, "{path}: its content is not the sealed one"),
+            Self::Missing(path) => write!(f, "{path}: it does not exist"),
+            Self::Writable(path) => write!(f, "{path}: it can be written"),
+            Self::NotRegular(path) => write!(f, "{path}: it is no regular file"),
+            Self::PolicyDiffers => f.write_str("the policy in force is not the recorded one"),
+            Self::SpecDiffers => f.write_str("the spec in force is not the recorded one"),
+            Self::ProvidersDiffer => {
+                f.write_str("the attached providers are not the recorded ones")
+            }
+            Self::NotReady(code) => write!(f, "the readiness probe ended with exit code {code}"),
+        }
+    }
+}
