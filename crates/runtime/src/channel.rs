@@ -13,12 +13,12 @@ use std::time::Duration;
 use http::{Request, Response, Uri};
 use tonic::body::Body;
 use tonic::transport::Channel;
-use tonic::{Code, Status, TimeoutExpired};
+use tonic::{ConnectError, Status, TimeoutExpired};
 use tower::Service;
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::rpc::{Outcome, RecordedBody, Side, caller_timeout, inject};
+use crate::rpc::{Edge, Outcome, RecordedBody, Side, caller_timeout, inject};
 use crate::tls::ClientTls;
 
 /// Why no channel can be made. A server that is away is not one of the reasons: calls then answer
@@ -45,6 +45,25 @@ pub enum Error {
         #[source]
         source: tonic::transport::Error,
     },
+}
+
+/// Why a call has no answer from its peer. Known to this process only; it never travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// The peer could not be reached: the call surely had no effect.
+    #[error("nothing was sent")]
+    NotSent,
+    /// The connection broke under the call, which may have taken effect.
+    #[error("the connection broke")]
+    Lost,
+    /// The time was up. The call may have taken effect.
+    #[error("the time was up")]
+    Overdue,
+}
+
+/// Why a call through a [`TracedChannel`] has no answer; none if the status *is* the peer's answer.
+pub fn unanswered(status: &Status) -> Option<Unanswered> {
+    status.source()?.downcast_ref().copied()
 }
 
 /// Whom to call, and with what bounds.
@@ -204,7 +223,7 @@ impl Service<Request<Body>> for TracedChannel {
                         RecordedBody::wrap(body, outcome),
                     ));
                 }
-                Ok(Err(error)) if !is_timeout(&error) => failed(&peer, error),
+                Ok(Err(error)) if !is_timeout(&error) => failed(&peer, &method, &error),
                 Ok(Err(_)) | Err(_) => overdue(&peer, &method, bound),
             };
             outcome.finish(status.code());
@@ -230,37 +249,52 @@ fn open_span(method: &str, peer: &Peer) -> Span {
 }
 
 fn overdue(peer: &Peer, method: &str, bound: Duration) -> Status {
-    Status::deadline_exceeded(format!(
+    let text = format!(
         "no answer from {} to {method} within {} ms; it may have taken effect",
         peer.address,
         bound.as_millis()
-    ))
+    );
+    with_source(Edge::Overdue.status(text), Unanswered::Overdue)
 }
 
 /// Says whom the failed call was for, which the transport's own text leaves out.
-fn failed(peer: &Peer, error: tonic::transport::Error) -> Status {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
+fn failed(peer: &Peer, method: &str, error: &tonic::transport::Error) -> Status {
+    let causes = causes(error);
+    let unreached = causes.iter().any(|cause| cause.is::<ConnectError>());
+    let why = causes
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    let address = &peer.address;
+    if unreached {
+        let text = format!("cannot reach {address} for {method}: {why}; nothing was sent");
+        with_source(Edge::Unreachable.status(text), Unanswered::NotSent)
+    } else {
+        let text = format!(
+            "the connection to {address} broke during {method}: {why}; it may have taken effect"
+        );
+        with_source(Edge::ConnectionLost.status(text), Unanswered::Lost)
     }
-    let code = match Status::from_error(error.into()).code() {
-        Code::Unknown => Code::Unavailable,
-        code => code,
-    };
-    Status::new(code, format!("{}: {text}", peer.address))
+}
+
+fn with_source(mut status: Status, why: Unanswered) -> Status {
+    status.set_source(Arc::new(why));
+    status
 }
 
 fn is_timeout(error: &tonic::transport::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if inner.is::<TimeoutExpired>() {
-            return true;
-        }
-        cause = inner.source();
+    causes(error)
+        .iter()
+        .any(|cause| cause.is::<TimeoutExpired>())
+}
+
+fn causes(error: &tonic::transport::Error) -> Vec<&(dyn std::error::Error + 'static)> {
+    let mut causes = Vec::new();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause);
+        next = cause.source();
     }
-    false
+    causes
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod body;
 mod layer;
 mod outcome;
 mod propagation;
+mod status;
 
 use tonic::Code;
 
@@ -16,6 +17,7 @@ pub(crate) use body::RecordedBody;
 pub(crate) use layer::{Admission, RpcLayer, caller_timeout};
 pub(crate) use outcome::{Outcome, Side};
 pub use propagation::{extract, inject};
+pub(crate) use status::Edge;
 
 /// The name of a status code on the wire and in `rpc.response.status_code`.
 pub fn code_name(code: Code) -> &'static str {

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::Outcome;
+use super::{Edge, Outcome};
 
 /// Passes `inner` through and records the status in its trailers.
 pub(crate) struct RecordedBody {
@@ -49,7 +49,7 @@ impl RecordedBody {
         self.ended = true;
         self.outcome.finish(Code::Unavailable);
         let mut trailers = HeaderMap::new();
-        let status = Status::unavailable("the server is shutting down; open the stream again");
+        let status = Edge::Draining.status("the server is shutting down; open the stream again");
         if status.add_header(&mut trailers).is_err() {
             trailers.insert("grpc-status", http::HeaderValue::from_static("14"));
         }

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use tracing::{Instrument, Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{Outcome, RecordedBody, Side, extract};
+use super::{Edge, Outcome, RecordedBody, Side, extract};
 use crate::server::Methods;
 
 /// What bounds the calls of one server.
@@ -101,10 +101,12 @@ where
         let bound = asked.map_or(timeout, |asked| asked.min(timeout));
         let outcome = Outcome::new(span.clone(), Side::Server, method, Some(bound))
             .measured_by(self.shared.duration.clone());
-        let Ok(permit) = in_flight.try_acquire_owned() else {
-            let status = Status::resource_exhausted(
-                "the server has as many calls in flight as it accepts; call again later",
-            );
+        // Health is asked above all when a server is busy; shedding it would have it killed.
+        let counted = !request.uri().path().starts_with("/grpc.health.v1.Health/");
+        let permit = counted.then(|| in_flight.try_acquire_owned()).transpose();
+        let Ok(permit) = permit else {
+            let status = Edge::Overloaded
+                .status("the server has as many calls in flight as it accepts; call again later");
             return Box::pin(std::future::ready(Ok(answer(&status, outcome))));
         };
         let called = span.in_scope(|| self.inner.call(request));
@@ -124,7 +126,7 @@ where
                         "no answer within {} ms; it may have taken effect",
                         bound.as_millis()
                     );
-                    Ok(answer(&Status::deadline_exceeded(text), outcome))
+                    Ok(answer(&Edge::Overdue.status(text), outcome))
                 }
             }
         };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use salvor_runtime::channel;
+use salvor_runtime::channel::{self, Unanswered, unanswered};
 use salvor_runtime::server::Limits;
 use salvor_runtime::telemetry::test_exporter;
 use tonic::Code;
@@ -112,6 +112,12 @@ async fn a_call_beyond_the_limit_is_shed_and_the_next_one_after_it_served() {
     server.hung(1).await;
     let shed = call(server.channel(), "/test.Moody/Refuse").await;
     assert_eq!(shed.code(), Code::ResourceExhausted);
+    assert_eq!(unanswered(&shed), None, "it is the server's answer");
+    server
+        .health()
+        .check(HealthCheckRequest::default())
+        .await
+        .unwrap();
     held.abort();
     exporter
         .wait_until(|_| exporter.named("test.Moody/Hang").len() == 2)
@@ -150,6 +156,7 @@ async fn a_server_that_is_away_is_unavailable_by_address_until_it_is_back() {
     let status = call(channel.clone(), "/test.Moody/Refuse").await;
     assert_eq!(status.code(), Code::Unavailable);
     assert!(status.message().contains(&address), "{status}");
+    assert_eq!(unanswered(&status), Some(Unanswered::NotSent));
     let again = salvor_runtime::Server::new(Limits::default());
     let server = super::support::serve_on(&address, again).await;
     assert_eq!(
