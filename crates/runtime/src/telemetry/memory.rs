@@ -4,7 +4,7 @@
 //! `#[tokio::test]` runs everything. Invariant: it keeps every finished span of this thread, those
 //! of libraries excepted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::Value;
@@ -28,6 +28,11 @@ const LIBRARIES: [&str; 8] = [
     "tower",
 ];
 
+/// While only one subscriber lives, tracing asks the thread that first reaches a span whether anyone
+/// wants it, and remembers its answer for all threads. A thread without an exporter would say no
+/// for the one that has it; a second subscriber that lives on makes tracing ask all of them.
+static ANCHOR: OnceLock<Dispatch> = OnceLock::new();
+
 /// Records the spans of the calling thread until it is dropped.
 pub fn test_exporter() -> TestExporter {
     let (mut exporter, dispatch) = TestExporter::detached();
@@ -47,6 +52,8 @@ impl TestExporter {
     /// An exporter and the subscriber that feeds it, not installed anywhere: for a test binary that
     /// makes it the global default once, or for one future (`WithSubscriber`).
     pub fn detached() -> (Self, Dispatch) {
+        ANCHOR
+            .get_or_init(|| Dispatch::new(tracing_subscriber::registry().with(LevelFilter::INFO)));
         let memory = Memory::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(memory.clone())
