@@ -11,11 +11,8 @@ const FILES: [&str; 3] = [
 ];
 
 /// Messages that may carry secrets: their `Debug` is written by hand, in `redact.rs`.
-const SECRET: [&str; 3] = [
-    "salvor.registry.v1.Spec",
-    "salvor.registry.v1.Policy",
-    "salvor.registry.v1.EntrySnapshot",
-];
+const SECRET: [&str; 3] =
+    ["salvor.registry.v1.Spec", "salvor.registry.v1.Policy", "salvor.registry.v1.EntrySnapshot"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=salvor");
@@ -27,10 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("salvor.bin"), descriptors.encode_to_vec())?;
     let mut config = tonic_prost_build::Config::new();
-    config
-        .enable_type_names()
-        .btree_map(["."])
-        .skip_debug(SECRET);
+    config.enable_type_names().btree_map(["."]).skip_debug(SECRET);
     tonic_prost_build::configure().compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -118,11 +118,7 @@ impl Error {
     /// A malformed field: `field` is its path in the request.
     pub fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         let (field, problem) = (field.into(), problem.into());
-        let mut error = Self::new(
-            Code::Invalid,
-            "INVALID_FIELD",
-            format!("{field}: {problem}"),
-        );
+        let mut error = Self::new(Code::Invalid, "INVALID_FIELD", format!("{field}: {problem}"));
         error.fields.push((field, problem));
         error
     }
@@ -189,10 +185,7 @@ impl From<Error> for Status {
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason, DOMAIN, error.metadata);
         if !error.fields.is_empty() {
-            let fields = error
-                .fields
-                .into_iter()
-                .map(|(f, p)| FieldViolation::new(f, p));
+            let fields = error.fields.into_iter().map(|(f, p)| FieldViolation::new(f, p));
             details.set_bad_request(fields.collect::<Vec<_>>());
         }
         if !error.violations.is_empty() {
@@ -231,18 +224,12 @@ pub fn received(status: &Status) -> Received {
     let details = status.get_error_details();
     let info = details.error_info().filter(|info| info.domain == DOMAIN);
     let mut metadata = info.map(|info| info.metadata.clone()).unwrap_or_default();
-    let violations = details
-        .precondition_failure()
-        .map_or_else(Vec::new, |failure| {
-            let violations = failure.violations.iter().cloned();
-            violations
-                .map(|v| Violation {
-                    guard: v.r#type,
-                    subject: v.subject,
-                    description: v.description,
-                })
-                .collect()
-        });
+    let violations = details.precondition_failure().map_or_else(Vec::new, |failure| {
+        let violations = failure.violations.iter().cloned();
+        violations
+            .map(|v| Violation { guard: v.r#type, subject: v.subject, description: v.description })
+            .collect()
+    });
     Received {
         reason: info.map(|info| info.reason.clone()),
         message: status.message().to_owned(),

@@ -29,13 +29,10 @@ pub fn pool() -> &'static DescriptorPool {
 /// `message` as JSON: camel-case names, enums by name, and default values shown, so that a program can rely on each field.
 pub fn to_json<M: Message + Name>(message: &M) -> Result<serde_json::Value, Error> {
     let name = M::full_name();
-    let descriptor = pool()
-        .get_message_by_name(&name)
-        .ok_or(Error::NoDescriptor(name))?;
+    let descriptor = pool().get_message_by_name(&name).ok_or(Error::NoDescriptor(name))?;
     let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())?;
-    let options = SerializeOptions::new()
-        .skip_default_fields(false)
-        .stringify_64_bit_integers(true);
+    let options =
+        SerializeOptions::new().skip_default_fields(false).stringify_64_bit_integers(true);
     Ok(dynamic.serialize_with_options(serde_json::value::Serializer, &options)?)
 }
 

@@ -52,18 +52,9 @@ mod tests {
 
     #[test]
     fn debug_never_shows_content() {
-        let spec = Spec {
-            content: b"TOKEN=hunter2".to_vec(),
-            ..Spec::default()
-        };
-        let policy = Policy {
-            content: b"hunter2".to_vec(),
-            ..Policy::default()
-        };
-        let entry = EntrySnapshot {
-            sealed: b"hunter2".to_vec(),
-            ..EntrySnapshot::default()
-        };
+        let spec = Spec { content: b"TOKEN=hunter2".to_vec(), ..Spec::default() };
+        let policy = Policy { content: b"hunter2".to_vec(), ..Policy::default() };
+        let entry = EntrySnapshot { sealed: b"hunter2".to_vec(), ..EntrySnapshot::default() };
         let shown = format!("{spec:?}{policy:?}{entry:?}");
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(!shown.contains(&format!("{:?}", b"hunter2")), "{shown}");

@@ -45,19 +45,7 @@ mod tests {
 
     #[test]
     fn negative_values_read_as_zero() {
-        assert_eq!(
-            millis(&prost_types::Timestamp {
-                seconds: -5,
-                nanos: 0
-            }),
-            0
-        );
-        assert_eq!(
-            plain(&prost_types::Duration {
-                seconds: -1,
-                nanos: -1
-            }),
-            Duration::ZERO
-        );
+        assert_eq!(millis(&prost_types::Timestamp { seconds: -5, nanos: 0 }), 0);
+        assert_eq!(plain(&prost_types::Duration { seconds: -1, nanos: -1 }), Duration::ZERO);
     }
 }

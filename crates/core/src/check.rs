@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Denial, Evidence};
+use crate::{Denial, Evidence, FactName};
 
 /// A guard's stable id: span name, metric, journal entry and docs anchor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,6 +18,10 @@ pub struct Check<E> {
     pub id: &'static str,
     /// One sentence for people.
     pub claim: &'static str,
+    /// The facts it looks at. Any of them unknown or old is a refusal of its own.
+    pub facts: &'static [FactName],
+    /// The other reasons with which it can refuse; see [`Denial::reason`].
+    pub reasons: &'static [&'static str],
     /// Pure and total; the evidence carries `now`.
     pub decide: fn(&Limits, &E) -> Result<(), Denial>,
 }

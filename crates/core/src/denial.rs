@@ -189,10 +189,9 @@ impl Denial {
     /// When asking again may give another answer by itself.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::GatewayWarming {
-                healthy_for,
-                required,
-            } => Some(required.saturating_sub(*healthy_for)),
+            Self::GatewayWarming { healthy_for, required } => {
+                Some(required.saturating_sub(*healthy_for))
+            }
             Self::AbsenceTooRecent { seen_for, required } => {
                 Some(required.saturating_sub(*seen_for))
             }
@@ -257,10 +256,7 @@ impl fmt::Display for Denial {
             ),
             Self::RecordIncomplete { part } => write!(f, "the record holds no {}", part.in_words()),
             Self::SeveralAgents { count } => {
-                write!(
-                    f,
-                    "the record names {count} agents; a recovery brings back one"
-                )
+                write!(f, "the record names {count} agents; a recovery brings back one")
             }
             Self::RecordNotActive { state } => write!(f, "the record is {}", state.in_words()),
             Self::GatewayReplaced { part } => write!(
@@ -268,10 +264,7 @@ impl fmt::Display for Denial {
                 "the gateway's {} is not the one that the record was bound to",
                 part.in_words()
             ),
-            Self::GatewayWarming {
-                healthy_for,
-                required,
-            } => write!(
+            Self::GatewayWarming { healthy_for, required } => write!(
                 f,
                 "the gateway has been healthy for {}; {} are required before an absence is believed",
                 Readable(*healthy_for),
@@ -284,33 +277,18 @@ impl fmt::Display for Denial {
                 live.in_words()
             ),
             Self::SandboxPresent { phase } => {
-                write!(
-                    f,
-                    "the gateway has the sandbox, in phase {}",
-                    phase.as_str()
-                )
+                write!(f, "the gateway has the sandbox, in phase {}", phase.as_str())
             }
             Self::SandboxAbsent => f.write_str("the gateway has no sandbox of that name"),
-            Self::ForeignSandbox {
-                recorded,
-                live,
-                stamped,
-            } => {
-                write!(
-                    f,
-                    "the name is held by {live}, and the record speaks of {recorded}"
-                )?;
+            Self::ForeignSandbox { recorded, live, stamped } => {
+                write!(f, "the name is held by {live}, and the record speaks of {recorded}")?;
                 match stamped {
                     Some(recovery) => write!(f, "; it bears the stamp of {recovery}"),
                     None => Ok(()),
                 }
             }
             Self::PhaseInMotion { phase } => {
-                write!(
-                    f,
-                    "the sandbox is {}, which the gateway changes by itself",
-                    phase.as_str()
-                )
+                write!(f, "the sandbox is {}, which the gateway changes by itself", phase.as_str())
             }
             Self::AbsenceTooRecent { seen_for, required } => write!(
                 f,
@@ -326,17 +304,9 @@ impl fmt::Display for Denial {
                 }
             }
             Self::MaterialSealed { part } => {
-                write!(
-                    f,
-                    "the registry does not hold the key that opens the {}",
-                    part.in_words()
-                )
+                write!(f, "the registry does not hold the key that opens the {}", part.in_words())
             }
-            Self::MaterialTooLarge {
-                part,
-                size_bytes,
-                max_bytes,
-            } => write!(
+            Self::MaterialTooLarge { part, size_bytes, max_bytes } => write!(
                 f,
                 "the {} has {size_bytes} bytes; the gateway takes {max_bytes}",
                 part.in_words()

@@ -284,31 +284,16 @@ impl GatewayIdentity {
     pub fn differs_from(&self, other: &Self) -> Option<IdentityPart> {
         let differs = |pinned: bool, same: bool| pinned && !same;
         let parts = [
-            (
-                IdentityPart::Store,
-                self.store_id.is_some(),
-                self.store_id == other.store_id,
-            ),
+            (IdentityPart::Store, self.store_id.is_some(), self.store_id == other.store_id),
             (
                 IdentityPart::SigningKey,
                 self.signing_key_id.is_some(),
                 self.signing_key_id == other.signing_key_id,
             ),
-            (
-                IdentityPart::Issuer,
-                self.issuer.is_some(),
-                self.issuer == other.issuer,
-            ),
-            (
-                IdentityPart::Authority,
-                self.ca_sha256.is_some(),
-                self.ca_sha256 == other.ca_sha256,
-            ),
+            (IdentityPart::Issuer, self.issuer.is_some(), self.issuer == other.issuer),
+            (IdentityPart::Authority, self.ca_sha256.is_some(), self.ca_sha256 == other.ca_sha256),
         ];
-        parts
-            .into_iter()
-            .find(|(_, pinned, same)| differs(*pinned, *same))
-            .map(|(part, ..)| part)
+        parts.into_iter().find(|(_, pinned, same)| differs(*pinned, *same)).map(|(part, ..)| part)
     }
 }
 

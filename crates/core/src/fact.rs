@@ -88,10 +88,7 @@ impl<T> Fact<T> {
 
     /// An unknown one.
     pub fn unknown(why: Why, detail: impl Into<String>) -> Self {
-        Self::Unknown {
-            why,
-            detail: detail.into(),
-        }
+        Self::Unknown { why, detail: detail.into() }
     }
 
     /// The value, if it is known and no older than the limits allow; the denial otherwise.

@@ -38,14 +38,9 @@ fn check(text: &str, max: usize) -> Result<(), Error> {
         return Err(Error::Empty);
     }
     if text.len() > max {
-        return Err(Error::TooLong {
-            length: text.len(),
-            max,
-        });
+        return Err(Error::TooLong { length: text.len(), max });
     }
-    let bad = text
-        .chars()
-        .find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-'));
+    let bad = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '-'));
     if let Some(character) = bad {
         return Err(Error::Character(character));
     }
@@ -143,9 +138,7 @@ impl FromStr for GatewayName {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let label = text
-            .strip_prefix("gateways/")
-            .ok_or(Error::Form(Self::FORM))?;
+        let label = text.strip_prefix("gateways/").ok_or(Error::Form(Self::FORM))?;
         Ok(Self(label.parse()?))
     }
 }
@@ -172,14 +165,7 @@ impl FromStr for RecordName {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let segments: Vec<&str> = text.split('/').collect();
-        let [
-            "gateways",
-            gateway,
-            "workspaces",
-            workspace,
-            "sandboxes",
-            sandbox,
-        ] = segments[..]
+        let ["gateways", gateway, "workspaces", workspace, "sandboxes", sandbox] = segments[..]
         else {
             return Err(Error::Form(Self::FORM));
         };
@@ -193,15 +179,8 @@ impl FromStr for RecordName {
 
 impl fmt::Display for RecordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            gateway,
-            workspace,
-            sandbox,
-        } = self;
-        write!(
-            f,
-            "gateways/{gateway}/workspaces/{workspace}/sandboxes/{sandbox}"
-        )
+        let Self { gateway, workspace, sandbox } = self;
+        write!(f, "gateways/{gateway}/workspaces/{workspace}/sandboxes/{sandbox}")
     }
 }
 
@@ -243,13 +222,7 @@ mod tests {
             ("a--b", Error::Dash),
             ("Coder", Error::Character('C')),
             ("a/b", Error::Character('/')),
-            (
-                "abcdefghijklmnopqrst",
-                Error::TooLong {
-                    length: 20,
-                    max: 19,
-                },
-            ),
+            ("abcdefghijklmnopqrst", Error::TooLong { length: 20, max: 19 }),
         ];
         for (text, error) in cases {
             assert_eq!(text.parse::<Sandbox>(), Err(error), "{text:?}");
@@ -258,16 +231,8 @@ mod tests {
 
     #[test]
     fn a_short_form_is_no_record_name() {
-        for text in [
-            "coder",
-            "gateways/g/sandboxes/s",
-            "gateways/g/workspaces/w/sandboxes/s/x",
-        ] {
-            assert_eq!(
-                text.parse::<RecordName>(),
-                Err(Error::Form(RecordName::FORM)),
-                "{text}"
-            );
+        for text in ["coder", "gateways/g/sandboxes/s", "gateways/g/workspaces/w/sandboxes/s/x"] {
+            assert_eq!(text.parse::<RecordName>(), Err(Error::Form(RecordName::FORM)), "{text}");
         }
     }
 }

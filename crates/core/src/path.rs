@@ -101,11 +101,7 @@ pub fn verdict(limits: &Limits, evidence: &Evidence) -> Verdict {
         Live::Absent { since } => {
             let settled = since.age(evidence.now) >= limits.absence_settle
                 && gateway.healthy_since.age(evidence.now) >= limits.gateway_settle;
-            if settled {
-                Verdict::Lost
-            } else {
-                Verdict::Hold
-            }
+            if settled { Verdict::Lost } else { Verdict::Hold }
         }
     }
 }
@@ -150,12 +146,7 @@ pub const fn choose(request: Request, verdict: Verdict) -> Path {
 
 impl SagaKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::StaleRecovery,
-        Self::Revive,
-        Self::Rebuild,
-        Self::Destroy,
-    ];
+    pub const ALL: [Self; 4] = [Self::StaleRecovery, Self::Revive, Self::Rebuild, Self::Destroy];
 
     /// Its stable name.
     pub const fn as_str(self) -> &'static str {

@@ -113,10 +113,7 @@ impl Plan {
 
     /// Whether time alone may turn its refusals into allows: each is a matter of settling.
     pub fn is_settling(&self) -> bool {
-        let mut denials = self
-            .decisions
-            .iter()
-            .filter_map(|decision| decision.denial.as_ref());
+        let mut denials = self.decisions.iter().filter_map(|decision| decision.denial.as_ref());
         !self.allowed() && denials.all(|d| !d.is_unknown() && d.retry_after().is_some())
     }
 
@@ -151,11 +148,7 @@ impl Inputs {
 
     /// What taking the sandbox away loses.
     pub fn losses(&self) -> Vec<Loss> {
-        if self.present {
-            vec![Loss::Workspace, Loss::Processes]
-        } else {
-            Vec::new()
-        }
+        if self.present { vec![Loss::Workspace, Loss::Processes] } else { Vec::new() }
     }
 
     /// Lower-case hex SHA-256 over the saga, its version, the target and all inputs, in their JSON form: fields in

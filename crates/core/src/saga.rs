@@ -257,13 +257,7 @@ pub trait Narrate {
 impl Parts {
     /// The worst of the parts.
     pub fn outcome(&self) -> Outcome {
-        let parts = [
-            &self.data,
-            &self.config,
-            &self.policy,
-            &self.providers,
-            &self.posture,
-        ];
+        let parts = [&self.data, &self.config, &self.policy, &self.providers, &self.posture];
         let each = parts.into_iter().map(|part| match part {
             Part::Proven | Part::Kept | Part::NotApplicable | Part::Gone => Outcome::Succeeded,
             Part::Lost | Part::Pending(_) => Outcome::Degraded,
@@ -292,8 +286,5 @@ pub(crate) fn illegal<S, T: fmt::Debug>(
     state: &impl fmt::Debug,
     event: &T,
 ) -> Result<S, IllegalEvent> {
-    Err(IllegalEvent {
-        state: format!("{state:?}"),
-        event: format!("{event:?}"),
-    })
+    Err(IllegalEvent { state: format!("{state:?}"), event: format!("{event:?}") })
 }

@@ -14,6 +14,8 @@ use crate::{
 pub(super) const SANDBOX_IS_ABSENT: Check<Evidence> = Check {
     id: "sandbox_is_absent",
     claim: "the owner gateway says that the sandbox does not exist",
+    facts: &[FactName::Record, FactName::LiveView],
+    reasons: &["FOREIGN_SANDBOX", "PHASE_IN_MOTION", "SANDBOX_PRESENT"],
     decide: |limits, evidence| match live(limits, evidence)? {
         Live::Absent { .. } => Ok(()),
         Live::Present(present) => Err(in_the_way(record(limits, evidence)?, present)),
@@ -24,6 +26,8 @@ pub(super) const SANDBOX_IS_ABSENT: Check<Evidence> = Check {
 pub(super) const ABSENCE_HAS_SETTLED: Check<Evidence> = Check {
     id: "absence_has_settled",
     claim: "every look of the settle window said that the sandbox does not exist",
+    facts: &[FactName::Record, FactName::LiveView],
+    reasons: &["ABSENCE_TOO_RECENT", "FOREIGN_SANDBOX", "PHASE_IN_MOTION", "SANDBOX_PRESENT"],
     decide: |limits, evidence| match live(limits, evidence)? {
         Live::Absent { since } => settled(limits, *since, evidence.now),
         Live::Present(present) => Err(in_the_way(record(limits, evidence)?, present)),
@@ -34,6 +38,8 @@ pub(super) const ABSENCE_HAS_SETTLED: Check<Evidence> = Check {
 pub(super) const ABSENCE_IF_ANY_HAS_SETTLED: Check<Evidence> = Check {
     id: "absence_if_any_has_settled",
     claim: "the sandbox exists, or every look of the settle window said that it does not",
+    facts: &[FactName::LiveView],
+    reasons: &["ABSENCE_TOO_RECENT"],
     decide: |limits, evidence| match live(limits, evidence)? {
         Live::Absent { since } => settled(limits, *since, evidence.now),
         Live::Present(_) => Ok(()),
@@ -44,6 +50,8 @@ pub(super) const ABSENCE_IF_ANY_HAS_SETTLED: Check<Evidence> = Check {
 pub(super) const SANDBOX_IS_THE_RECORDED_ONE: Check<Evidence> = Check {
     id: "sandbox_is_the_recorded_one",
     claim: "the sandbox on the owner gateway is the incarnation that the record speaks of",
+    facts: &[FactName::Record, FactName::LiveView],
+    reasons: &["FOREIGN_SANDBOX", "RECORD_INCOMPLETE", "SANDBOX_ABSENT"],
     decide: |limits, evidence| match live(limits, evidence)? {
         Live::Absent { .. } => Err(Denial::SandboxAbsent),
         Live::Present(present) => same_incarnation(record(limits, evidence)?, present),
@@ -54,6 +62,8 @@ pub(super) const SANDBOX_IS_THE_RECORDED_ONE: Check<Evidence> = Check {
 pub(super) const NAME_IS_FREE_OR_OURS: Check<Evidence> = Check {
     id: "name_is_free_or_ours",
     claim: "no other incarnation than the recorded one bears the name on the owner gateway",
+    facts: &[FactName::Record, FactName::LiveView],
+    reasons: &["FOREIGN_SANDBOX", "RECORD_INCOMPLETE"],
     decide: |limits, evidence| match live(limits, evidence)? {
         Live::Absent { .. } => Ok(()),
         Live::Present(present) => same_incarnation(record(limits, evidence)?, present),
@@ -64,16 +74,17 @@ pub(super) const NAME_IS_FREE_OR_OURS: Check<Evidence> = Check {
 pub(super) const PHASE_CAN_BE_STARTED: Check<Evidence> = Check {
     id: "phase_can_be_started",
     claim: "a start can bring the sandbox back from its phase on this gateway",
+    facts: &[FactName::LiveView],
+    reasons: &["NOT_STARTABLE", "PHASE_IN_MOTION", "SANDBOX_ABSENT"],
     decide: |limits, evidence| match live(limits, evidence)? {
         Live::Absent { .. } => Err(Denial::SandboxAbsent),
-        Live::Present(present) if present.phase.in_motion() => Err(Denial::PhaseInMotion {
-            phase: present.phase,
-        }),
+        Live::Present(present) if present.phase.in_motion() => {
+            Err(Denial::PhaseInMotion { phase: present.phase })
+        }
         Live::Present(present) if present.startable => Ok(()),
-        Live::Present(present) => Err(Denial::NotStartable {
-            phase: present.phase,
-            reason: present.reason.clone(),
-        }),
+        Live::Present(present) => {
+            Err(Denial::NotStartable { phase: present.phase, reason: present.reason.clone() })
+        }
     },
 };
 
@@ -81,10 +92,12 @@ pub(super) const PHASE_CAN_BE_STARTED: Check<Evidence> = Check {
 pub(super) const PHASE_IS_AT_REST: Check<Evidence> = Check {
     id: "phase_is_at_rest",
     claim: "the gateway is not about to change the sandbox's phase by itself",
+    facts: &[FactName::LiveView],
+    reasons: &["PHASE_IN_MOTION"],
     decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Present(present) if present.phase.in_motion() => Err(Denial::PhaseInMotion {
-            phase: present.phase,
-        }),
+        Live::Present(present) if present.phase.in_motion() => {
+            Err(Denial::PhaseInMotion { phase: present.phase })
+        }
         Live::Present(_) | Live::Absent { .. } => Ok(()),
     },
 };
@@ -93,10 +106,10 @@ pub(super) const PHASE_IS_AT_REST: Check<Evidence> = Check {
 pub(super) const WORKSPACE_IS_SAVED: Check<Evidence> = Check {
     id: "workspace_is_saved",
     claim: "a verified, complete snapshot covers every declared root of the sandbox's workspace",
+    facts: &[FactName::LiveView],
+    reasons: &["NO_COMPLETE_SNAPSHOT", "SANDBOX_ABSENT"],
     decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Present(present) => Err(Denial::NoCompleteSnapshot {
-            phase: present.phase,
-        }),
+        Live::Present(present) => Err(Denial::NoCompleteSnapshot { phase: present.phase }),
         Live::Absent { .. } => Err(Denial::SandboxAbsent),
     },
 };
@@ -105,6 +118,8 @@ pub(super) const WORKSPACE_IS_SAVED: Check<Evidence> = Check {
 pub(super) const LOSSES_ARE_ACCEPTED: Check<Evidence> = Check {
     id: "losses_are_accepted",
     claim: "nothing would be lost, or the caller accepted exactly the losses of this plan",
+    facts: &[FactName::Record, FactName::LiveView],
+    reasons: &["DATA_LOSS_NOT_ACCEPTED"],
     decide: |limits, evidence| {
         record(limits, evidence)?;
         live(limits, evidence)?;
@@ -130,9 +145,7 @@ fn settled(limits: &Limits, since: Timestamp, now: Timestamp) -> Result<(), Deni
 
 fn same_incarnation(record: &Record, present: &Present) -> Result<(), Denial> {
     let Some(recorded) = &record.live_id else {
-        return Err(Denial::RecordIncomplete {
-            part: RecordPart::LiveId,
-        });
+        return Err(Denial::RecordIncomplete { part: RecordPart::LiveId });
     };
     if *recorded == present.live_id {
         return Ok(());
@@ -148,23 +161,15 @@ fn same_incarnation(record: &Record, present: &Present) -> Result<(), Denial> {
 fn in_the_way(record: &Record, present: &Present) -> Denial {
     match same_incarnation(record, present) {
         Err(foreign @ Denial::ForeignSandbox { .. }) => foreign,
-        _ if present.phase.in_motion() => Denial::PhaseInMotion {
-            phase: present.phase,
-        },
-        _ => Denial::SandboxPresent {
-            phase: present.phase,
-        },
+        _ if present.phase.in_motion() => Denial::PhaseInMotion { phase: present.phase },
+        _ => Denial::SandboxPresent { phase: present.phase },
     }
 }
 
 fn live<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Live, Denial> {
-    evidence
-        .live
-        .fresh(FactName::LiveView, evidence.now, limits)
+    evidence.live.fresh(FactName::LiveView, evidence.now, limits)
 }
 
 fn record<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Record, Denial> {
-    evidence
-        .record
-        .fresh(FactName::Record, evidence.now, limits)
+    evidence.record.fresh(FactName::Record, evidence.now, limits)
 }

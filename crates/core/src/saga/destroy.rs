@@ -136,9 +136,7 @@ impl Saga for Destroy {
             (S::Accepted, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
             (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
             (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
-            (S::Claimed { attempts }, E::DeleteIntended) => S::Deleting {
-                attempts: attempts + 1,
-            },
+            (S::Claimed { attempts }, E::DeleteIntended) => S::Deleting { attempts: attempts + 1 },
             (S::Accepted, E::Claimed { present: false, .. }) | (S::Deleting { .. }, E::Deleted) => {
                 S::Gone
             }
@@ -160,10 +158,7 @@ impl Saga for Destroy {
             (state @ (S::Done | S::RolledBack(_) | S::Parked { .. }), event @ E::Parked(_)) => {
                 return illegal(&state, event);
             }
-            (state, E::Parked(why)) => S::Parked {
-                was: Box::new(state),
-                why: *why,
-            },
+            (state, E::Parked(why)) => S::Parked { was: Box::new(state), why: *why },
             (state, event) => return illegal(&state, event),
         })
     }

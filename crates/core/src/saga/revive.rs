@@ -171,9 +171,7 @@ impl Saga for Revive {
             (S::Accepted, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
             (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
             (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
-            (S::Claimed { attempts }, E::StartIntended) => S::Starting {
-                attempts: attempts + 1,
-            },
+            (S::Claimed { attempts }, E::StartIntended) => S::Starting { attempts: attempts + 1 },
             (S::Starting { .. }, E::Started) => S::Started,
             (S::Starting { attempts }, E::StartDoubtful(_)) => S::Starting { attempts },
             (S::Starting { attempts }, E::StartRefused(cause)) => again(attempts, *cause),
@@ -184,55 +182,30 @@ impl Saga for Revive {
             (S::Starting { .. } | S::Started, E::Stranger(live)) => {
                 S::Undoing(Setback::Stranger(live.clone()))
             }
-            (
-                S::Started,
-                E::BecameReady {
-                    live,
-                    spec,
-                    providers,
-                },
-            ) => S::Proving {
+            (S::Started, E::BecameReady { live, spec, providers }) => S::Proving {
                 live: live.clone(),
                 spec: spec.clone(),
                 providers: providers.clone(),
                 proofs: Proofs::default(),
             },
             (S::Started, E::FailedAgain(failed)) => S::Undoing(Setback::NeverReady(failed.clone())),
-            (
-                S::Proving {
-                    live,
-                    spec,
-                    providers,
-                    proofs,
-                },
-                E::Proof(proof),
-            ) => match proofs.clone().apply(proof) {
-                Some(proofs) => S::Proving {
-                    live,
-                    spec,
-                    providers,
-                    proofs,
-                },
-                None => return illegal(&proofs, event),
-            },
-            (
-                S::Proving {
-                    live,
-                    spec,
-                    providers,
-                    proofs,
-                },
-                E::Committed,
-            ) if proofs.next().is_none() => S::Done(parts(live, spec, providers, proofs)),
+            (S::Proving { live, spec, providers, proofs }, E::Proof(proof)) => {
+                match proofs.clone().apply(proof) {
+                    Some(proofs) => S::Proving { live, spec, providers, proofs },
+                    None => return illegal(&proofs, event),
+                }
+            }
+            (S::Proving { live, spec, providers, proofs }, E::Committed)
+                if proofs.next().is_none() =>
+            {
+                S::Done(parts(live, spec, providers, proofs))
+            }
             (S::Undoing(setback), E::RecordRestored) => S::RolledBack(setback),
             (S::Parked { was, .. }, E::Resumed) => *was,
             (state @ (S::Done(_) | S::RolledBack(_) | S::Parked { .. }), event @ E::Parked(_)) => {
                 return illegal(&state, event);
             }
-            (state, E::Parked(why)) => S::Parked {
-                was: Box::new(state),
-                why: *why,
-            },
+            (state, E::Parked(why)) => S::Parked { was: Box::new(state), why: *why },
             (state, event) => return illegal(&state, event),
         })
     }

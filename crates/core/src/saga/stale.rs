@@ -209,9 +209,7 @@ impl Saga for StaleRecovery {
             (S::Accepted, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
             (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
             (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
-            (S::Claimed { attempts }, E::CreateIntended) => S::Creating {
-                attempts: attempts + 1,
-            },
+            (S::Claimed { attempts }, E::CreateIntended) => S::Creating { attempts: attempts + 1 },
             (S::Creating { .. }, E::Created(live) | E::Adopted(live)) => S::Created(live.clone()),
             (
                 S::Creating { attempts },
@@ -229,37 +227,19 @@ impl Saga for StaleRecovery {
                 providers: providers.clone(),
                 proofs: Proofs::default(),
             },
-            (S::Created(live), E::NeverReady(failed)) => S::Rejected {
-                live,
-                failed: failed.clone(),
-            },
+            (S::Created(live), E::NeverReady(failed)) => {
+                S::Rejected { live, failed: failed.clone() }
+            }
             (S::Created(_), E::Vanished) => S::Undoing(Setback::NeverReady(vanished())),
-            (
-                S::Proving {
-                    live,
-                    spec,
-                    providers,
-                    proofs,
-                },
-                E::Proof(proof),
-            ) => match proofs.clone().apply(proof) {
-                Some(proofs) => S::Proving {
-                    live,
-                    spec,
-                    providers,
-                    proofs,
-                },
-                None => return illegal(&proofs, event),
-            },
-            (
-                S::Proving {
-                    live,
-                    spec,
-                    providers,
-                    proofs,
-                },
-                E::Committed { data },
-            ) if proofs.next().is_none() => {
+            (S::Proving { live, spec, providers, proofs }, E::Proof(proof)) => {
+                match proofs.clone().apply(proof) {
+                    Some(proofs) => S::Proving { live, spec, providers, proofs },
+                    None => return illegal(&proofs, event),
+                }
+            }
+            (S::Proving { live, spec, providers, proofs }, E::Committed { data })
+                if proofs.next().is_none() =>
+            {
                 S::Done(parts(live, data.clone(), spec, providers, proofs))
             }
             (S::Rejected { live, failed }, E::RemoveIntended) => S::Removing { live, failed },
@@ -271,10 +251,7 @@ impl Saga for StaleRecovery {
             (state @ (S::Done(_) | S::RolledBack(_) | S::Parked { .. }), event @ E::Parked(_)) => {
                 return illegal(&state, event);
             }
-            (state, E::Parked(why)) => S::Parked {
-                was: Box::new(state),
-                why: *why,
-            },
+            (state, E::Parked(why)) => S::Parked { was: Box::new(state), why: *why },
             (state, event) => return illegal(&state, event),
         })
     }
@@ -361,10 +338,7 @@ fn again(attempts: u32, cause: Cause) -> State {
 }
 
 fn vanished() -> Failed {
-    Failed {
-        reason: "Vanished".to_owned(),
-        exit_code: None,
-    }
+    Failed { reason: "Vanished".to_owned(), exit_code: None }
 }
 
 fn parts(live: LiveId, data: Part, spec: Part, providers: Part, proofs: Proofs) -> Parts {

@@ -96,10 +96,7 @@ impl fmt::Display for Setback {
             Self::Refused(cause) => f.write_str(cause.sentence()),
             Self::NeverReady(failed) => write!(f, "the sandbox did not become ready: {failed}"),
             Self::Stranger(live) => {
-                write!(
-                    f,
-                    "{live}, which is not this recovery's, has the name on the gateway"
-                )
+                write!(f, "{live}, which is not this recovery's, has the name on the gateway")
             }
             Self::Returned => f.write_str("the recorded sandbox is on the gateway again"),
             Self::RecordChanged => f.write_str("the record changed after the plan was made"),
@@ -159,11 +156,9 @@ impl Part {
     /// What is owed, or why nothing is known.
     pub fn detail(&self) -> String {
         match self {
-            Self::Pending(items) => items
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; "),
+            Self::Pending(items) => {
+                items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
             Self::Unproven(why) => why.sentence().to_owned(),
             Self::Proven | Self::Kept | Self::NotApplicable | Self::Gone | Self::Lost => {
                 String::new()
