@@ -3,6 +3,7 @@
 //! Generated types stop at the services' `grpc` modules; the domain works with `salvor-core`'s types. Statuses are made
 //! in [`error`] only, so that one closed set of codes and one table serve all three services.
 
+pub mod convert;
 pub mod error;
 mod generated;
 pub mod json;

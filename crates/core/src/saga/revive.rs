@@ -162,7 +162,6 @@ impl Saga for Revive {
         State::Accepted
     }
 
-    #[expect(clippy::too_many_lines, reason = "the transition table, whole, on one screen")]
     fn apply(state: State, event: &Event) -> Result<State, IllegalEvent> {
         use Event as E;
         use State as S;

@@ -200,7 +200,6 @@ impl Saga for StaleRecovery {
         State::Accepted
     }
 
-    #[expect(clippy::too_many_lines, reason = "the transition table, whole, on one screen")]
     fn apply(state: State, event: &Event) -> Result<State, IllegalEvent> {
         use Event as E;
         use State as S;
