@@ -1,0 +1,148 @@
+//! The durable store on SQLite.
+//!
+//! Invariant: every change of a record or gateway takes the next number of one revision counter in its own transaction,
+//! and every version of a record is kept until the log is compacted past it. All writes go through [`Store::write`]; a
+//! caller that goes away does not interrupt one. Deliberately absent: messages of the wire's requests, and waiting.
+
+mod defaults;
+mod entry;
+mod gateways;
+mod heartbeats;
+mod leases;
+mod list;
+mod log;
+mod material;
+mod records;
+mod requests;
+mod row;
+mod schema;
+mod txn;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use salvor_runtime::Clock;
+use salvor_runtime::sqlite::{self, Database, Options};
+use sqlx::{Sqlite, Transaction};
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use crate::error::Error;
+use crate::seal::KeyRing;
+
+pub(crate) use entry::Restore;
+pub(crate) use gateways::GatewayChange;
+pub(crate) use list::Query;
+pub(crate) use log::Change;
+pub(crate) use requests::RequestId;
+pub(crate) use row::Version;
+pub(crate) use txn::Txn;
+pub(crate) use write::{Create, Delete, Update};
+
+/// What a store keeps of the past.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    /// Revisions that the log goes back.
+    pub(crate) revisions: u32,
+    /// Remembered answers to calls with a request id.
+    pub(crate) requests: u32,
+}
+
+/// The registry's data. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    retention: Retention,
+    heartbeats: heartbeats::Heartbeats,
+    changed: watch::Sender<i64>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens or makes `registry.db` in `directory`.
+    pub(crate) async fn open(
+        directory: &Path,
+        keys: KeyRing,
+        clock: Arc<dyn Clock>,
+        retention: Retention,
+    ) -> Result<Self, sqlite::Error> {
+        let path = directory.join("registry.db");
+        let database = Database::open(&path, Options::default(), schema::MIGRATIONS).await?;
+        let inner = Inner {
+            database,
+            keys: Arc::new(keys),
+            clock,
+            retention,
+            heartbeats: heartbeats::Heartbeats::default(),
+            changed: watch::Sender::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The keys it seals with.
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.inner.keys
+    }
+
+    /// Wakes whoever waits for changes. It may wake without one; what changed is in the log.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<i64> {
+        self.inner.changed.subscribe()
+    }
+
+    /// Folds the write-ahead log in and closes the file.
+    pub(crate) async fn close(&self) {
+        self.inner.database.close().await;
+    }
+
+    /// A view of one committed state.
+    async fn read(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        Ok(self.inner.database.readers().begin().await?)
+    }
+
+    /// Runs `work` in one transaction, committed if it answers `Ok`. It runs to its end even if the caller goes away.
+    async fn write<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let running = async move { inner.run(work).await };
+        let done = tokio::spawn(running.in_current_span()).await;
+        done.unwrap_or(Err(Error::Defect("a write panicked or was cut off by shutdown")))
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    async fn run<T, W>(&self, work: W) -> Result<T, Error>
+    where
+        W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>>,
+    {
+        let transaction = self.database.begin().await?;
+        let mut txn =
+            Txn::begin(transaction, &self.keys, self.clock.now_ms(), self.retention).await?;
+        match work(&mut txn).await {
+            Ok(answer) => {
+                if let Some(revision) = txn.finish().await? {
+                    self.changed.send_replace(revision);
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                txn.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What adapters say of gateways, cheaply.
+//!
+//! Invariant: the latest word is always answered; on disk is the latest one that said something new, at most a minute
+//! older. Deliberately absent: judging what is said.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use salvor_proto::registry::v1::GatewayHeartbeat;
+use salvor_proto::time::millis;
+
+/// An unchanged heartbeat is written down again after this long.
+const WRITE_EVERY_MS: u64 = 60_000;
+
+/// The latest heartbeat of each gateway that has spoken since the start.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeats {
+    latest: Mutex<HashMap<String, Latest>>,
+}
+
+#[derive(Debug, Clone)]
+struct Latest {
+    heartbeat: GatewayHeartbeat,
+    written_ms: u64,
+}
+
+// === impl Heartbeats ===
+
+impl Heartbeats {
+    /// The latest one of `gateway`.
+    pub(super) fn get(&self, gateway: &str) -> Option<GatewayHeartbeat> {
+        self.lock().get(gateway).map(|latest| latest.heartbeat.clone())
+    }
+
+    /// Takes `heartbeat` as the latest. Answers whether it should be written down.
+    pub(super) fn take(&self, gateway: &str, heartbeat: &GatewayHeartbeat) -> bool {
+        let now_ms = heartbeat.receive_time.as_ref().map_or(0, millis);
+        let mut latest = self.lock();
+        let Some(known) = latest.get_mut(gateway) else {
+            // Not written yet: the caller says so once it is.
+            let heartbeat = heartbeat.clone();
+            latest.insert(gateway.into(), Latest { heartbeat, written_ms: 0 });
+            return true;
+        };
+        let same = timeless(&known.heartbeat) == timeless(heartbeat);
+        known.heartbeat = heartbeat.clone();
+        if !same {
+            known.written_ms = 0;
+        }
+        now_ms.saturating_sub(known.written_ms) >= WRITE_EVERY_MS
+    }
+
+    /// Notes that `heartbeat` is on disk.
+    pub(super) fn written(&self, gateway: &str, heartbeat: &GatewayHeartbeat) {
+        if let Some(known) = self.lock().get_mut(gateway)
+            && timeless(&known.heartbeat) == timeless(heartbeat)
+        {
+            known.written_ms = heartbeat.receive_time.as_ref().map_or(0, millis);
+        }
+    }
+
+    /// Forgets what was said of `gateway`.
+    pub(super) fn forget(&self, gateway: &str) {
+        self.lock().remove(gateway);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Latest>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn timeless(heartbeat: &GatewayHeartbeat) -> GatewayHeartbeat {
+    GatewayHeartbeat { receive_time: None, ..heartbeat.clone() }
+}

@@ -1,0 +1,162 @@
+//! Leases with fence tokens.
+//!
+//! Invariant: the tokens of one name rise strictly and for ever: past releases, expiries, tombstones and restarts. At most
+//! one token is current, and none once its time is over. Deliberately absent: waiting for a lease.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use salvor_proto::registry::v1::Lease;
+use salvor_proto::time::timestamp;
+use sqlx::{Row, SqliteConnection};
+
+use super::{Store, Txn};
+use crate::error::Error;
+
+struct Held {
+    fence_token: i64,
+    holder: String,
+    expire_ms: u64,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Gives the lease of a record, tombstones included, to `holder` under a new token.
+    pub(crate) async fn acquire_lease(
+        &self,
+        name: String,
+        holder: String,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        self.write(move |txn| async move { txn.acquire(name, holder, ttl).await }.boxed()).await
+    }
+
+    /// Moves the end of a lease that is held to `ttl` from now.
+    pub(crate) async fn renew_lease(
+        &self,
+        name: String,
+        fence_token: i64,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        self.write(move |txn| async move { txn.renew(name, fence_token, ttl).await }.boxed()).await
+    }
+
+    /// Ends a lease if it is held under that token.
+    pub(crate) async fn release_lease(&self, name: String, fence_token: i64) -> Result<(), Error> {
+        self.write(move |txn| async move { txn.release(name, fence_token).await }.boxed()).await
+    }
+}
+
+// === impl Txn ===
+
+impl Txn {
+    async fn acquire(
+        &mut self,
+        name: String,
+        holder: String,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        if self.current(&name).await?.is_none() {
+            return Err(Error::SandboxNotFound { name });
+        }
+        let now_ms = self.now_ms;
+        let last = find(self.connection(), &name).await?;
+        if let Some(held) =
+            last.as_ref().filter(|held| held.expire_ms > now_ms && held.holder != holder)
+        {
+            return Err(Error::LeaseHeld {
+                name,
+                holder: held.holder.clone(),
+                expire_time: timestamp(held.expire_ms),
+                remaining: Duration::from_millis(held.expire_ms - now_ms),
+            });
+        }
+        let fence_token = last.map_or(0, |held| held.fence_token) + 1;
+        self.store_lease(name, Held { fence_token, holder, expire_ms: end(now_ms, ttl) }).await
+    }
+
+    async fn renew(
+        &mut self,
+        name: String,
+        fence_token: i64,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        let now_ms = self.now_ms;
+        let held = find(self.connection(), &name).await?;
+        let current =
+            held.filter(|held| held.fence_token == fence_token && held.expire_ms > now_ms);
+        let Some(held) = current else { return Err(Error::LeaseLost { name, given: fence_token }) };
+        self.store_lease(name, Held { expire_ms: end(now_ms, ttl), ..held }).await
+    }
+
+    async fn release(&mut self, name: String, fence_token: i64) -> Result<(), Error> {
+        sqlx::query("UPDATE leases SET expire_ms = 0 WHERE name = ? AND fence_token = ?")
+            .bind(name)
+            .bind(fence_token)
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn store_lease(&mut self, name: String, held: Held) -> Result<Lease, Error> {
+        sqlx::query("INSERT OR REPLACE INTO leases (name, fence_token, holder, expire_ms) VALUES (?, ?, ?, ?)")
+            .bind(&name)
+            .bind(held.fence_token)
+            .bind(&held.holder)
+            .bind(i64::try_from(held.expire_ms).unwrap_or(i64::MAX))
+            .execute(self.connection())
+            .await?;
+        Ok(Lease {
+            sandbox: name,
+            holder: held.holder,
+            fence_token: held.fence_token,
+            expire_time: Some(timestamp(held.expire_ms)),
+        })
+    }
+
+    /// As [`check`].
+    pub(super) async fn check_fence(
+        &mut self,
+        name: &str,
+        given: i64,
+        required: bool,
+    ) -> Result<(), Error> {
+        let now_ms = self.now_ms;
+        check(self.connection(), name, given, required, now_ms).await
+    }
+}
+
+/// Lets a call pass whose fence token is that of the lease held, or one without a token while no lease is held, unless a
+/// token is `required`. Zero means no token.
+pub(super) async fn check(
+    connection: &mut SqliteConnection,
+    name: &str,
+    given: i64,
+    required: bool,
+    now_ms: u64,
+) -> Result<(), Error> {
+    let held = find(connection, name).await?.filter(|held| held.expire_ms > now_ms);
+    match held {
+        Some(held) if held.fence_token == given => Ok(()),
+        Some(held) => Err(Error::Fenced { name: name.into(), given, current: held.fence_token }),
+        None if given != 0 => Err(Error::LeaseLost { name: name.into(), given }),
+        None if required => Err(Error::FenceTokenRequired { name: name.into() }),
+        None => Ok(()),
+    }
+}
+
+async fn find(connection: &mut SqliteConnection, name: &str) -> Result<Option<Held>, Error> {
+    let found = sqlx::query("SELECT fence_token, holder, expire_ms FROM leases WHERE name = ?")
+        .bind(name)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = found else { return Ok(None) };
+    let expire_ms: i64 = row.try_get(2)?;
+    let expire_ms = u64::try_from(expire_ms).unwrap_or(0);
+    Ok(Some(Held { fence_token: row.try_get(0)?, holder: row.try_get(1)?, expire_ms }))
+}
+
+fn end(now_ms: u64, ttl: Duration) -> u64 {
+    now_ms.saturating_add(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,100 @@
+//! One write transaction: the revision counter and its end.
+
+use std::sync::Arc;
+
+use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+
+use super::Retention;
+use crate::error::Error;
+use crate::seal::KeyRing;
+
+/// A transaction that holds the write lock.
+pub(crate) struct Txn {
+    transaction: Transaction<'static, Sqlite>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) now_ms: u64,
+    pub(super) retention: Retention,
+    began_at: i64,
+    revision: i64,
+    dry: bool,
+}
+
+// === impl Txn ===
+
+impl Txn {
+    pub(super) async fn begin(
+        mut transaction: Transaction<'static, Sqlite>,
+        keys: &Arc<KeyRing>,
+        now_ms: u64,
+        retention: Retention,
+    ) -> Result<Self, Error> {
+        let (revision, _) = position(&mut transaction).await?;
+        let keys = Arc::clone(keys);
+        Ok(Self { transaction, keys, now_ms, retention, began_at: revision, revision, dry: false })
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    /// The next number of the one counter.
+    pub(super) fn next_revision(&mut self) -> i64 {
+        self.revision += 1;
+        self.revision
+    }
+
+    /// Undoes everything at the end, though the answer is given: `validate_only`.
+    pub(super) fn only_check(&mut self) {
+        self.dry = true;
+    }
+
+    /// The present time as stored.
+    pub(super) fn now(&self) -> prost_types::Timestamp {
+        salvor_proto::time::timestamp(self.now_ms)
+    }
+
+    /// Commits. Answers the new revision if there is one.
+    pub(super) async fn finish(mut self) -> Result<Option<i64>, Error> {
+        if self.dry {
+            self.roll_back().await;
+            return Ok(None);
+        }
+        let revision = (self.revision > self.began_at).then_some(self.revision);
+        if let Some(revision) = revision {
+            sqlx::query("UPDATE meta SET revision = ?")
+                .bind(revision)
+                .execute(self.connection())
+                .await?;
+            self.compact(revision).await?;
+        }
+        self.transaction.commit().await?;
+        Ok(revision)
+    }
+
+    pub(super) async fn roll_back(self) {
+        // Dropping it would roll back as well, only later. A failure leaves the same state: nothing committed.
+        let _ = self.transaction.rollback().await;
+    }
+
+    /// Forgets superseded versions that are out of retention, an eighth of it at a time.
+    async fn compact(&mut self, revision: i64) -> Result<(), Error> {
+        let retention = i64::from(self.retention.revisions);
+        let (_, compacted) = position(self.connection()).await?;
+        let floor = revision - retention;
+        if floor - compacted < (retention / 8).max(1) {
+            return Ok(());
+        }
+        sqlx::query("DELETE FROM records WHERE superseded <= ?")
+            .bind(floor)
+            .execute(self.connection())
+            .await?;
+        sqlx::query("UPDATE meta SET compacted = ?").bind(floor).execute(self.connection()).await?;
+        Ok(())
+    }
+}
+
+/// The present revision, and the one up to which changes may be gone.
+pub(super) async fn position(connection: &mut SqliteConnection) -> Result<(i64, i64), Error> {
+    let row = sqlx::query("SELECT revision, compacted FROM meta").fetch_one(connection).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
