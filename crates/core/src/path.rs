@@ -9,14 +9,14 @@
 //! | Present, Provisioning, Starting, Stopping, Deleting, Unknown | hold | refused for now |
 //! | Absent, seen for the settle window | lost | stale recovery |
 //! | Absent, seen for less | hold | refused for now |
-//! | Unknown | unknown | refused |
+//! | Unknown, or seen too long ago | unknown | refused |
 //!
 //! A refused path still has a table: the guards of the path that was meant explain why, all at once.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Evidence, Fact, Limits,
+    Evidence, FactName, Limits,
     evidence::{Live, Present, Record, RecordState},
 };
 
@@ -78,9 +78,11 @@ pub enum Path {
     Nothing,
 }
 
-/// What the evidence says.
+/// What the evidence says. Facts older than the limits allow are unknown here too: an old look at a live sandbox does
+/// not make it live.
 pub fn verdict(limits: &Limits, evidence: &Evidence) -> Verdict {
-    let Fact::Known { value: record, .. } = &evidence.record else {
+    let now = evidence.now;
+    let Ok(record) = evidence.record.fresh(FactName::Record, now, limits) else {
         return Verdict::Unknown;
     };
     match record.state {
@@ -88,9 +90,10 @@ pub fn verdict(limits: &Limits, evidence: &Evidence) -> Verdict {
         RecordState::Recovering | RecordState::Destroying => return Verdict::Recovering,
         RecordState::Active => {}
     }
-    let (Fact::Known { value: gateway, .. }, Fact::Known { value: live, .. }) =
-        (&evidence.gateway, &evidence.live)
-    else {
+    let (Ok(gateway), Ok(live)) = (
+        evidence.gateway.fresh(FactName::OwnerGateway, now, limits),
+        evidence.live.fresh(FactName::LiveView, now, limits),
+    ) else {
         return Verdict::Unknown;
     };
     if record.identity.differs_from(&gateway.identity).is_some() {
@@ -99,8 +102,8 @@ pub fn verdict(limits: &Limits, evidence: &Evidence) -> Verdict {
     match live {
         Live::Present(present) => of_present(record, present),
         Live::Absent { since } => {
-            let settled = since.age(evidence.now) >= limits.absence_settle
-                && gateway.healthy_since.age(evidence.now) >= limits.gateway_settle;
+            let settled = since.age(now) >= limits.absence_settle
+                && gateway.healthy_since.age(now) >= limits.gateway_settle;
             if settled { Verdict::Lost } else { Verdict::Hold }
         }
     }

@@ -55,7 +55,7 @@ pub struct Permit {
 // === impl Approved ===
 
 impl Approved {
-    /// Approves a plan if, row by row, its saga's table was evaluated and allowed.
+    /// Approves a plan if, row by row, its saga's table was evaluated and allowed, and no further decision refuses.
     pub fn new(plan: Plan) -> Result<Self, NotApproved> {
         let table = guards::table(plan.saga);
         for (index, row) in table.iter().enumerate() {
@@ -64,6 +64,10 @@ impl Approved {
             if !decision.allows() {
                 return Err(NotApproved::Refused(row.id.to_owned()));
             }
+        }
+        // A plan made by a newer build may hold rows that this one's table lacks; their refusals count all the same.
+        if let Some(refused) = plan.decisions.iter().find(|d| !d.allows()) {
+            return Err(NotApproved::Refused(refused.guard.to_string()));
         }
         Ok(Self { plan })
     }

@@ -258,12 +258,18 @@ impl Parts {
     /// The worst of the parts.
     pub fn outcome(&self) -> Outcome {
         let parts = [&self.data, &self.config, &self.policy, &self.providers, &self.posture];
-        let each = parts.into_iter().map(|part| match part {
-            Part::Proven | Part::Kept | Part::NotApplicable | Part::Gone => Outcome::Succeeded,
-            Part::Lost | Part::Pending(_) => Outcome::Degraded,
-            Part::Unproven(_) => Outcome::Unproven,
-        });
-        each.max().unwrap_or(Outcome::Succeeded)
+        parts.into_iter().map(Part::severity).max().unwrap_or(Outcome::Succeeded)
+    }
+}
+
+impl Part {
+    /// What the whole would be if this were its worst part.
+    pub const fn severity(&self) -> Outcome {
+        match self {
+            Self::Proven | Self::Kept | Self::NotApplicable | Self::Gone => Outcome::Succeeded,
+            Self::Lost | Self::Pending(_) => Outcome::Degraded,
+            Self::Unproven(_) => Outcome::Unproven,
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! | state | event | state |
 //! |---|---|---|
-//! | Accepted | Claimed, present | Claimed |
-//! | Accepted | Claimed, absent | Gone |
-//! | Accepted | ClaimLost, Cancelled | RolledBack |
+//! | Accepted | Cancelled | RolledBack |
+//! | Accepted, Claiming | ClaimIntended | Claiming *(doubtful)* |
+//! | Claiming | Claimed, present | Claimed |
+//! | Claiming | Claimed, absent | Gone |
+//! | Claiming | ClaimLost | RolledBack |
 //! | Claimed | DeleteIntended | Deleting *(doubtful)* |
 //! | Claimed | Cancelled | Undoing |
 //! | Deleting | Deleted | Gone |
@@ -37,6 +39,8 @@ pub struct Destroy;
 pub enum State {
     /// The plan is durable; nothing has been touched.
     Accepted,
+    /// The mark on the record was intended. Whether it is there is not known; asking again is seen as done.
+    Claiming,
     /// The record says that it is being destroyed.
     Claimed {
         /// Deletes tried so far.
@@ -67,6 +71,8 @@ pub enum State {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    /// The record is about to be copied and marked.
+    ClaimIntended,
     /// The record was marked, and a verbatim copy of it taken.
     Claimed {
         /// The record's version after it.
@@ -132,12 +138,13 @@ impl Saga for Destroy {
         use Event as E;
         use State as S;
         Ok(match (state, event) {
-            (S::Accepted, E::Claimed { present: true, .. }) => S::Claimed { attempts: 0 },
-            (S::Accepted, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
+            (S::Accepted | S::Claiming, E::ClaimIntended) => S::Claiming,
+            (S::Claiming, E::Claimed { present: true, .. }) => S::Claimed { attempts: 0 },
+            (S::Claiming, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
             (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
             (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
             (S::Claimed { attempts }, E::DeleteIntended) => S::Deleting { attempts: attempts + 1 },
-            (S::Accepted, E::Claimed { present: false, .. }) | (S::Deleting { .. }, E::Deleted) => {
+            (S::Claiming, E::Claimed { present: false, .. }) | (S::Deleting { .. }, E::Deleted) => {
                 S::Gone
             }
             (
@@ -165,7 +172,7 @@ impl Saga for Destroy {
 
     fn next(state: &State) -> Next<Step> {
         match state {
-            State::Accepted => Next::Do(Step::Claim),
+            State::Accepted | State::Claiming => Next::Do(Step::Claim),
             State::Claimed { .. } => Next::Do(Step::Delete),
             State::Deleting { .. } => Next::Do(Step::ResolveDelete),
             State::Gone => Next::Do(Step::Bury),
@@ -178,8 +185,9 @@ impl Saga for Destroy {
 
     fn intent(_: &State, step: Step) -> Option<Event> {
         match step {
+            Step::Claim => Some(Event::ClaimIntended),
             Step::Delete => Some(Event::DeleteIntended),
-            Step::Claim | Step::ResolveDelete | Step::Bury | Step::RestoreRecord => None,
+            Step::ResolveDelete | Step::Bury | Step::RestoreRecord => None,
         }
     }
 
@@ -196,6 +204,7 @@ impl Saga for Destroy {
     fn phase(state: &State) -> &'static str {
         match state {
             State::Accepted => "accepted",
+            State::Claiming => "claiming",
             State::Claimed { .. } => "claimed",
             State::Deleting { .. } => "deleting",
             State::Gone => "gone",
@@ -230,7 +239,7 @@ fn parts() -> Parts {
 impl Narrate for Event {
     fn step(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Claimed { .. } | Self::ClaimLost => "claim",
+            Self::ClaimIntended | Self::Claimed { .. } | Self::ClaimLost => "claim",
             Self::DeleteIntended
             | Self::Deleted
             | Self::DeleteRefused(_)
@@ -247,7 +256,7 @@ impl Narrate for Event {
             Self::Claimed { .. } => "claimed",
             Self::ClaimLost => "record_changed",
             Self::Cancelled => "cancelled",
-            Self::DeleteIntended => "intended",
+            Self::ClaimIntended | Self::DeleteIntended => "intended",
             Self::Deleted => "gone",
             Self::DeleteRefused(_) => "refused",
             Self::DeleteDoubtful(_) => "doubtful",
@@ -263,7 +272,8 @@ impl Narrate for Event {
         match self {
             Self::DeleteRefused(cause) | Self::DeleteDoubtful(cause) => cause.sentence().to_owned(),
             Self::Parked(why) => why.to_string(),
-            Self::Claimed { .. }
+            Self::ClaimIntended
+            | Self::Claimed { .. }
             | Self::ClaimLost
             | Self::Cancelled
             | Self::DeleteIntended

@@ -73,10 +73,15 @@ impl Proofs {
     }
 
     /// The config part: the spec as read back, and the probe where there is one. The worse of the two.
+    /// What either owes is owed.
     pub fn config(&self, spec: Part) -> Part {
-        match &self.readiness {
-            Some(worse @ (Part::Pending(_) | Part::Unproven(_) | Part::Lost)) => worse.clone(),
-            Some(Part::Proven | Part::Kept | Part::NotApplicable | Part::Gone) | None => spec,
+        match (spec, &self.readiness) {
+            (Part::Pending(mut owed), Some(Part::Pending(more))) => {
+                owed.extend(more.iter().cloned());
+                Part::Pending(owed)
+            }
+            (spec, Some(readiness)) if readiness.severity() > spec.severity() => readiness.clone(),
+            (spec, _) => spec,
         }
     }
 }

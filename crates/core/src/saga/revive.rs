@@ -2,8 +2,10 @@
 //!
 //! | state | event | state |
 //! |---|---|---|
-//! | Accepted | Claimed | Claimed |
-//! | Accepted | ClaimLost, Cancelled | RolledBack |
+//! | Accepted | Cancelled | RolledBack |
+//! | Accepted, Claiming | ClaimIntended | Claiming *(doubtful)* |
+//! | Claiming | Claimed | Claimed |
+//! | Claiming | ClaimLost | RolledBack |
 //! | Claimed | StartIntended | Starting *(doubtful)* |
 //! | Claimed | Cancelled | Undoing |
 //! | Starting | Started | Started |
@@ -41,6 +43,8 @@ pub struct Revive;
 pub enum State {
     /// The plan is durable; nothing has been touched.
     Accepted,
+    /// The mark on the record was intended. Whether it is there is not known; asking again is seen as done.
+    Claiming,
     /// The record says that it is being recovered.
     Claimed {
         /// Starts tried so far.
@@ -82,6 +86,8 @@ pub enum State {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    /// The record is about to be copied and marked.
+    ClaimIntended,
     /// The record was marked, and a verbatim copy of it taken.
     Claimed {
         /// The record's version after it.
@@ -166,8 +172,9 @@ impl Saga for Revive {
         use Event as E;
         use State as S;
         Ok(match (state, event) {
-            (S::Accepted, E::Claimed { .. }) => S::Claimed { attempts: 0 },
-            (S::Accepted, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
+            (S::Accepted | S::Claiming, E::ClaimIntended) => S::Claiming,
+            (S::Claiming, E::Claimed { .. }) => S::Claimed { attempts: 0 },
+            (S::Claiming, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
             (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
             (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
             (S::Claimed { attempts }, E::StartIntended) => S::Starting { attempts: attempts + 1 },
@@ -211,7 +218,7 @@ impl Saga for Revive {
 
     fn next(state: &State) -> Next<Step> {
         match state {
-            State::Accepted => Next::Do(Step::Claim),
+            State::Accepted | State::Claiming => Next::Do(Step::Claim),
             State::Claimed { .. } => Next::Do(Step::Start),
             State::Starting { .. } => Next::Do(Step::ResolveStart),
             State::Started => Next::Do(Step::AwaitReady),
@@ -228,13 +235,10 @@ impl Saga for Revive {
 
     fn intent(_: &State, step: Step) -> Option<Event> {
         match step {
+            Step::Claim => Some(Event::ClaimIntended),
             Step::Start => Some(Event::StartIntended),
             Step::Prove(proof) => Some(Event::Proof(ProofEvent::Intended(proof))),
-            Step::Claim
-            | Step::ResolveStart
-            | Step::AwaitReady
-            | Step::Commit
-            | Step::RestoreRecord => None,
+            Step::ResolveStart | Step::AwaitReady | Step::Commit | Step::RestoreRecord => None,
         }
     }
 
@@ -253,6 +257,7 @@ impl Saga for Revive {
     fn phase(state: &State) -> &'static str {
         match state {
             State::Accepted => "accepted",
+            State::Claiming => "claiming",
             State::Claimed { .. } => "claimed",
             State::Starting { .. } => "starting",
             State::Started => "started",
@@ -295,7 +300,7 @@ fn parts(live: LiveId, spec: Part, providers: Part, proofs: Proofs) -> Parts {
 impl Narrate for Event {
     fn step(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Claimed { .. } | Self::ClaimLost => "claim",
+            Self::ClaimIntended | Self::Claimed { .. } | Self::ClaimLost => "claim",
             Self::StartIntended
             | Self::Started
             | Self::StartRefused(_)
@@ -314,7 +319,7 @@ impl Narrate for Event {
             Self::Claimed { .. } => "claimed",
             Self::ClaimLost => "record_changed",
             Self::Cancelled => "cancelled",
-            Self::StartIntended => "intended",
+            Self::ClaimIntended | Self::StartIntended => "intended",
             Self::Started => "started",
             Self::StartRefused(_) => "refused",
             Self::StartDoubtful(_) => "doubtful",
@@ -338,7 +343,8 @@ impl Narrate for Event {
             Self::FailedAgain(failed) => failed.to_string(),
             Self::Proof(proof) => proof.detail(),
             Self::Parked(why) => why.to_string(),
-            Self::Claimed { .. }
+            Self::ClaimIntended
+            | Self::Claimed { .. }
             | Self::ClaimLost
             | Self::Cancelled
             | Self::StartIntended

@@ -2,8 +2,10 @@
 //!
 //! | state | event | state |
 //! |---|---|---|
-//! | Accepted | Claimed | Claimed |
-//! | Accepted | ClaimLost, Cancelled | RolledBack |
+//! | Accepted | Cancelled | RolledBack |
+//! | Accepted, Claiming | ClaimIntended | Claiming *(doubtful)* |
+//! | Claiming | Claimed | Claimed |
+//! | Claiming | ClaimLost | RolledBack |
 //! | Claimed | CreateIntended | Creating *(doubtful)* |
 //! | Claimed | Cancelled | Undoing |
 //! | Creating | Created, Adopted | Created |
@@ -48,6 +50,8 @@ pub struct StaleRecovery;
 pub enum State {
     /// The plan is durable; nothing has been touched.
     Accepted,
+    /// The mark on the record was intended. Whether it is there is not known; asking again is seen as done.
+    Claiming,
     /// The record says that it is being recovered.
     Claimed {
         /// Creates tried so far.
@@ -103,6 +107,8 @@ pub enum State {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
+    /// The record is about to be copied and marked.
+    ClaimIntended,
     /// The record was marked, and a verbatim copy of it taken.
     Claimed {
         /// The record's version after it.
@@ -204,8 +210,9 @@ impl Saga for StaleRecovery {
         use Event as E;
         use State as S;
         Ok(match (state, event) {
-            (S::Accepted, E::Claimed { .. }) => S::Claimed { attempts: 0 },
-            (S::Accepted, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
+            (S::Accepted | S::Claiming, E::ClaimIntended) => S::Claiming,
+            (S::Claiming, E::Claimed { .. }) => S::Claimed { attempts: 0 },
+            (S::Claiming, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
             (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
             (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
             (S::Claimed { attempts }, E::CreateIntended) => S::Creating { attempts: attempts + 1 },
@@ -257,7 +264,7 @@ impl Saga for StaleRecovery {
 
     fn next(state: &State) -> Next<Step> {
         match state {
-            State::Accepted => Next::Do(Step::Claim),
+            State::Accepted | State::Claiming => Next::Do(Step::Claim),
             State::Claimed { .. } => Next::Do(Step::Create),
             State::Creating { .. } => Next::Do(Step::ResolveCreate),
             State::Created(_) => Next::Do(Step::AwaitReady),
@@ -276,12 +283,12 @@ impl Saga for StaleRecovery {
 
     fn intent(_: &State, step: Step) -> Option<Event> {
         match step {
+            Step::Claim => Some(Event::ClaimIntended),
             Step::Create => Some(Event::CreateIntended),
             Step::Prove(proof) => Some(Event::Proof(ProofEvent::Intended(proof))),
             Step::RemoveCreated => Some(Event::RemoveIntended),
-            // The record's own changes are compare-and-swap: doing them again is seen as done.
-            Step::Claim
-            | Step::ResolveCreate
+            // The record's other changes are compare-and-swap and the only way on: doing them again is seen as done.
+            Step::ResolveCreate
             | Step::AwaitReady
             | Step::Commit
             | Step::ResolveRemove
@@ -306,6 +313,7 @@ impl Saga for StaleRecovery {
     fn phase(state: &State) -> &'static str {
         match state {
             State::Accepted => "accepted",
+            State::Claiming => "claiming",
             State::Claimed { .. } => "claimed",
             State::Creating { .. } => "creating",
             State::Created(_) => "created",
@@ -354,7 +362,7 @@ fn parts(live: LiveId, data: Part, spec: Part, providers: Part, proofs: Proofs) 
 impl Narrate for Event {
     fn step(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Claimed { .. } | Self::ClaimLost => "claim",
+            Self::ClaimIntended | Self::Claimed { .. } | Self::ClaimLost => "claim",
             Self::CreateIntended
             | Self::Created(_)
             | Self::CreateRefused(_)
@@ -377,7 +385,7 @@ impl Narrate for Event {
             Self::Claimed { .. } => "claimed",
             Self::ClaimLost => "record_changed",
             Self::Cancelled => "cancelled",
-            Self::CreateIntended | Self::RemoveIntended => "intended",
+            Self::ClaimIntended | Self::CreateIntended | Self::RemoveIntended => "intended",
             Self::Created(_) => "created",
             Self::Adopted(_) => "adopted",
             Self::CreateRefused(_) => "refused",
@@ -407,7 +415,8 @@ impl Narrate for Event {
             Self::NeverReady(failed) => failed.to_string(),
             Self::Proof(proof) => proof.detail(),
             Self::Parked(why) => why.to_string(),
-            Self::Claimed { .. }
+            Self::ClaimIntended
+            | Self::Claimed { .. }
             | Self::ClaimLost
             | Self::Cancelled
             | Self::CreateIntended
