@@ -1,0 +1,219 @@
+//! Misbehaviour on demand: which calls it hits, what it does, and how often.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+use crate::calls::Intent;
+use crate::refusal::Refusal;
+use crate::world::lock;
+
+/// One misbehaviour. Clear it, or bound it with `times`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Fault {
+    /// The method's short name, like `GetSandbox`. `None`: every method.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// The name (or id, where the call goes by id) of the sandbox. `None`: every one.
+    #[serde(default)]
+    pub sandbox: Option<String>,
+    /// How many calls it hits. `None`: until cleared.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What it does.
+    pub effect: Effect,
+}
+
+/// What a fault does to a call that it hits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Effect {
+    /// Fail before anything happens.
+    Fail {
+        /// A gRPC code, as a number.
+        code: i32,
+        /// The status message.
+        message: String,
+    },
+    /// Serve it this much later (not scaled).
+    Delay {
+        /// Milliseconds.
+        millis: u64,
+    },
+    /// Never answer and do nothing: the client's deadline decides.
+    Drop,
+    /// Do it, then answer UNAVAILABLE.
+    LoseReply,
+    /// Do it, then never answer: the client's deadline decides.
+    HangAfter,
+    /// Leave the sandbox out of lists; other reads still find it.
+    OmitFromList,
+    /// List the sandbox twice.
+    ListTwice,
+    /// Answer without the sandbox's spec.
+    OmitSpec,
+    /// Report exit 1 for a command that exited 0.
+    MisreportExit,
+}
+
+/// The faults that are set.
+#[derive(Default)]
+pub(crate) struct Faults {
+    set: Mutex<Vec<Fault>>,
+}
+
+/// What the faults make of one call.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) delay: Duration,
+    pub(crate) fail: Option<Refusal>,
+    pub(crate) drop: bool,
+    pub(crate) lose_reply: bool,
+    pub(crate) hang_after: bool,
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// This effect on every call of `method`, until cleared.
+    pub fn on(method: &str, effect: Effect) -> Self {
+        Self { method: Some(method.to_owned()), sandbox: None, times: None, effect }
+    }
+
+    /// Every call of `method` fails with `code` and `message` before anything happens.
+    pub fn fail(method: &str, code: Code, message: &str) -> Self {
+        Self::on(method, Effect::Fail { code: code as i32, message: message.to_owned() })
+    }
+
+    /// Only for this sandbox, by the name or id that the call uses.
+    #[must_use]
+    pub fn for_sandbox(self, sandbox: &str) -> Self {
+        Self { sandbox: Some(sandbox.to_owned()), ..self }
+    }
+
+    /// Only the next `times` calls.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    fn hits(&self, method: &str, sandbox: &[&str]) -> bool {
+        self.method.as_deref().is_none_or(|wanted| wanted == method)
+            && self.sandbox.as_deref().is_none_or(|wanted| sandbox.contains(&wanted))
+    }
+}
+
+// === impl Effect ===
+
+impl Effect {
+    /// Effects on data apply row by row, not to the call as a whole.
+    fn is_about_data(&self) -> bool {
+        matches!(self, Self::OmitFromList | Self::ListTwice | Self::OmitSpec | Self::MisreportExit)
+    }
+}
+
+// === impl Faults ===
+
+impl Faults {
+    pub(crate) fn add(&self, fault: Fault) {
+        lock(&self.set).push(fault);
+    }
+
+    pub(crate) fn clear(&self) {
+        lock(&self.set).clear();
+    }
+
+    pub(crate) fn all(&self) -> Vec<Fault> {
+        lock(&self.set).clone()
+    }
+
+    /// Takes every fault that hits this call as a whole.
+    pub(crate) fn plan(&self, intent: &Intent) -> Plan {
+        let mut plan = Plan::default();
+        let sandbox = [intent.name.as_str(), intent.id.as_str()];
+        let mut set = lock(&self.set);
+        for fault in set.iter_mut() {
+            if fault.effect.is_about_data() || !fault.hits(&intent.method, &sandbox) {
+                continue;
+            }
+            // One failure at a time, so that `times` counts calls.
+            if plan.stops() && !matches!(fault.effect, Effect::Delay { .. }) {
+                continue;
+            }
+            fault.use_up();
+            plan.add(&fault.effect);
+        }
+        set.retain(|fault| fault.times != Some(0));
+        plan
+    }
+
+    /// Whether a fault on data hits this sandbox in an answer of this method.
+    pub(crate) fn data(&self, effect: &Effect, method: &str, name: &str, id: &str) -> bool {
+        let mut set = lock(&self.set);
+        let found = set.iter_mut().find(|f| f.effect == *effect && f.hits(method, &[name, id]));
+        let hit = found.map(Fault::use_up).is_some();
+        set.retain(|fault| fault.times != Some(0));
+        hit
+    }
+}
+
+impl Fault {
+    fn use_up(&mut self) {
+        self.times = self.times.map(|times| times.saturating_sub(1));
+    }
+}
+
+// === impl Plan ===
+
+impl Plan {
+    fn stops(&self) -> bool {
+        self.fail.is_some() || self.drop || self.lose_reply || self.hang_after
+    }
+
+    fn add(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Fail { code, message } => {
+                self.fail = Some(Refusal::new(Code::from_i32(*code), message.clone()));
+            }
+            Effect::Delay { millis } => self.delay += Duration::from_millis(*millis),
+            Effect::Drop => self.drop = true,
+            Effect::LoseReply => self.lose_reply = true,
+            Effect::HangAfter => self.hang_after = true,
+            Effect::OmitFromList | Effect::ListTwice | Effect::OmitSpec | Effect::MisreportExit => {
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intent(method: &'static str, name: &str) -> Intent {
+        Intent { method: method.to_owned(), name: name.to_owned(), ..Intent::default() }
+    }
+
+    #[test]
+    fn a_fault_hits_its_method_and_sandbox_as_often_as_told() {
+        let faults = Faults::default();
+        faults.add(Fault::fail("GetSandbox", Code::Internal, "x").for_sandbox("a").times(2));
+        assert!(faults.plan(&intent("GetSandbox", "b")).fail.is_none());
+        assert!(faults.plan(&intent("StopSandbox", "a")).fail.is_none());
+        assert!(faults.plan(&intent("GetSandbox", "a")).fail.is_some());
+        assert!(faults.plan(&intent("GetSandbox", "a")).fail.is_some());
+        assert!(faults.plan(&intent("GetSandbox", "a")).fail.is_none());
+        assert!(faults.all().is_empty());
+    }
+
+    #[test]
+    fn faults_on_data_are_asked_for_row_by_row() {
+        let faults = Faults::default();
+        faults.add(Fault::on("ListSandboxes", Effect::OmitFromList).for_sandbox("a"));
+        assert!(faults.data(&Effect::OmitFromList, "ListSandboxes", "a", "1"));
+        assert!(!faults.data(&Effect::OmitFromList, "ListSandboxes", "b", "2"));
+        assert!(!faults.data(&Effect::OmitSpec, "GetSandbox", "a", "1"));
+        assert!(!faults.plan(&intent("ListSandboxes", "")).drop);
+    }
+}
