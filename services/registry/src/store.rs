@@ -35,7 +35,7 @@ use crate::seal::KeyRing;
 pub(crate) use entry::Restore;
 pub(crate) use gateways::GatewayChange;
 pub(crate) use list::Query;
-pub(crate) use log::Change;
+pub(crate) use log::{Batch, Change};
 pub(crate) use requests::RequestId;
 pub(crate) use row::Version;
 pub(crate) use txn::Txn;
@@ -76,8 +76,18 @@ impl Store {
         clock: Arc<dyn Clock>,
         retention: Retention,
     ) -> Result<Self, sqlite::Error> {
+        Self::open_with(directory, keys, clock, retention, Options::default()).await
+    }
+
+    async fn open_with(
+        directory: &Path,
+        keys: KeyRing,
+        clock: Arc<dyn Clock>,
+        retention: Retention,
+        options: Options,
+    ) -> Result<Self, sqlite::Error> {
         let path = directory.join("registry.db");
-        let database = Database::open(&path, Options::default(), schema::MIGRATIONS).await?;
+        let database = Database::open(&path, options, schema::MIGRATIONS).await?;
         let inner = Inner {
             database,
             keys: Arc::new(keys),
@@ -129,9 +139,9 @@ impl Inner {
     where
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>>,
     {
-        let transaction = self.database.begin().await?;
         let mut txn =
-            Txn::begin(transaction, &self.keys, self.clock.now_ms(), self.retention).await?;
+            Txn::begin(self.database.writer(), &self.keys, self.clock.now_ms(), self.retention)
+                .await?;
         match work(&mut txn).await {
             Ok(answer) => {
                 if let Some(revision) = txn.finish().await? {
@@ -146,3 +156,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

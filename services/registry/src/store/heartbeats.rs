@@ -21,7 +21,8 @@ pub(super) struct Heartbeats {
 #[derive(Debug, Clone)]
 struct Latest {
     heartbeat: GatewayHeartbeat,
-    written_ms: u64,
+    /// When the like of it was last written down.
+    written_ms: Option<u64>,
 }
 
 // === impl Heartbeats ===
@@ -39,15 +40,15 @@ impl Heartbeats {
         let Some(known) = latest.get_mut(gateway) else {
             // Not written yet: the caller says so once it is.
             let heartbeat = heartbeat.clone();
-            latest.insert(gateway.into(), Latest { heartbeat, written_ms: 0 });
+            latest.insert(gateway.into(), Latest { heartbeat, written_ms: None });
             return true;
         };
         let same = timeless(&known.heartbeat) == timeless(heartbeat);
         known.heartbeat = heartbeat.clone();
         if !same {
-            known.written_ms = 0;
+            known.written_ms = None;
         }
-        now_ms.saturating_sub(known.written_ms) >= WRITE_EVERY_MS
+        known.written_ms.is_none_or(|written| now_ms.saturating_sub(written) >= WRITE_EVERY_MS)
     }
 
     /// Notes that `heartbeat` is on disk.
@@ -55,7 +56,7 @@ impl Heartbeats {
         if let Some(known) = self.lock().get_mut(gateway)
             && timeless(&known.heartbeat) == timeless(heartbeat)
         {
-            known.written_ms = heartbeat.receive_time.as_ref().map_or(0, millis);
+            known.written_ms = heartbeat.receive_time.as_ref().map(millis);
         }
     }
 

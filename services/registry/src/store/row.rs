@@ -62,6 +62,15 @@ impl Version {
         }
     }
 
+    /// The same as it is once stored under `revision`.
+    #[cfg(test)]
+    pub(crate) fn sealed(sandbox: &Sandbox, message: Vec<u8>, revision: i64) -> Self {
+        let mut version = Self::new(sandbox, message);
+        version.revision = revision;
+        version.digest = version.digested();
+        version
+    }
+
     pub(super) fn from_row(row: &SqliteRow) -> Result<Self, Error> {
         Ok(Self {
             revision: row.try_get("revision")?,

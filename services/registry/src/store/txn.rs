@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use sqlx::{Row, Sqlite, SqliteConnection, Transaction};
+use sqlx::pool::PoolConnection;
+use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
 
 use super::Retention;
 use crate::error::Error;
 use crate::seal::KeyRing;
 
 /// A transaction that holds the write lock.
+///
+/// It begins and ends by plain statements: SQLite rolls a transaction back by itself when the disk is full, which sqlx's
+/// own transactions do not notice, and their connection would refuse every later one.
 pub(crate) struct Txn {
-    transaction: Transaction<'static, Sqlite>,
+    connection: PoolConnection<Sqlite>,
+    ended: bool,
     pub(super) keys: Arc<KeyRing>,
     pub(super) now_ms: u64,
     pub(super) retention: Retention,
@@ -23,18 +28,23 @@ pub(crate) struct Txn {
 
 impl Txn {
     pub(super) async fn begin(
-        mut transaction: Transaction<'static, Sqlite>,
+        writer: &SqlitePool,
         keys: &Arc<KeyRing>,
         now_ms: u64,
         retention: Retention,
     ) -> Result<Self, Error> {
-        let (revision, _) = position(&mut transaction).await?;
+        let mut connection = writer.acquire().await?;
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await?;
         let keys = Arc::clone(keys);
-        Ok(Self { transaction, keys, now_ms, retention, began_at: revision, revision, dry: false })
+        let (began_at, revision, dry, ended) = (0, 0, false, false);
+        let mut txn = Self { connection, ended, keys, now_ms, retention, began_at, revision, dry };
+        let (revision, _) = position(txn.connection()).await?;
+        (txn.began_at, txn.revision) = (revision, revision);
+        Ok(txn)
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
+        &mut self.connection
     }
 
     /// The next number of the one counter.
@@ -67,13 +77,13 @@ impl Txn {
                 .await?;
             self.compact(revision).await?;
         }
-        self.transaction.commit().await?;
+        sqlx::raw_sql("COMMIT").execute(self.connection()).await?;
+        self.ended = true;
         Ok(revision)
     }
 
-    pub(super) async fn roll_back(self) {
-        // Dropping it would roll back as well, only later. A failure leaves the same state: nothing committed.
-        let _ = self.transaction.rollback().await;
+    pub(super) async fn roll_back(mut self) {
+        self.ended = sqlx::raw_sql("ROLLBACK").execute(self.connection()).await.is_ok();
     }
 
     /// Forgets superseded versions that are out of retention, an eighth of it at a time.
@@ -90,6 +100,15 @@ impl Txn {
             .await?;
         sqlx::query("UPDATE meta SET compacted = ?").bind(floor).execute(self.connection()).await?;
         Ok(())
+    }
+}
+
+impl Drop for Txn {
+    /// Without an orderly end, closing the connection is what rolls back; the pool opens another one.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
     }
 }
 

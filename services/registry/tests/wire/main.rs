@@ -1,5 +1,14 @@
 //! The registry over its real wire, on loopback.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+mod gateways;
+mod input;
+mod laws;
+mod leases;
+mod lists;
+mod material;
 mod records;
+mod snapshots;
+mod storage;
 mod support;
+mod watches;

@@ -160,6 +160,7 @@ pub(crate) fn sandbox(name: &str) -> Sandbox {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the requests have it")]
 pub(crate) fn mask(paths: &[&str]) -> Option<FieldMask> {
     Some(FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() })
 }

@@ -1,0 +1,153 @@
+//! Secret bytes: sealed at rest, and in one answer only.
+
+use prost::Message;
+use salvor_proto::registry::v1::*;
+use tokio_stream::StreamExt;
+use tonic::Code;
+
+use crate::support::*;
+
+fn holds(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[track_caller]
+fn holds_no_secret(what: &str, bytes: &[u8]) {
+    assert!(!bytes.is_empty(), "{what}");
+    assert!(!holds(bytes, SECRET) && !holds(bytes, POLICY_SECRET), "{what}");
+}
+
+async fn open(
+    harness: &mut Harness,
+    name: &str,
+) -> Result<OpenSandboxMaterialResponse, tonic::Status> {
+    let lease = harness.acquire(name, "recoveries/1").await.unwrap();
+    let request = OpenSandboxMaterialRequest { name: name.into(), fence_token: lease.fence_token };
+    harness.client.open_sandbox_material(request).await.map(tonic::Response::into_inner)
+}
+
+#[tokio::test]
+async fn no_answer_but_open_material_holds_secret_bytes() {
+    let mut harness = Harness::start().await;
+    let mut client = harness.client.clone();
+    macro_rules! answer {
+        ($rpc:ident, $request:expr) => {{
+            let response = client.$rpc($request).await.unwrap().into_inner();
+            holds_no_secret(stringify!($rpc), &response.encode_to_vec());
+            response
+        }};
+    }
+    let watch = WatchSandboxesRequest {
+        start_revision: harness.list().await.revision,
+        ..Default::default()
+    };
+    let create = CreateSandboxRequest {
+        sandbox: Some(sandbox("a")),
+        claim_default: true,
+        ..Default::default()
+    };
+    let create = CreateSandboxRequest { request_id: uuid::Uuid::new_v4().to_string(), ..create };
+    let created = answer!(create_sandbox, create.clone()).sandbox.unwrap();
+    answer!(create_sandbox, create);
+    let name = created.name.clone();
+    answer!(get_sandbox, GetSandboxRequest { name: name.clone(), ..Default::default() });
+    answer!(list_sandboxes, ListSandboxesRequest::default());
+    let change = Sandbox { spec: sandbox("a").spec, ..created };
+    let updated = answer!(update_sandbox, update(&change, &["spec"])).sandbox.unwrap();
+    answer!(get_default_sandbox, GetDefaultSandboxRequest {});
+    let snapshot = answer!(snapshot_entry, SnapshotEntryRequest { name: name.clone() }).snapshot;
+    let restore = RestoreEntryRequest { snapshot, etag: updated.etag, ..Default::default() };
+    let restored = answer!(restore_entry, restore).sandbox.unwrap();
+    answer!(set_default_sandbox, SetDefaultSandboxRequest::default());
+    answer!(
+        delete_sandbox,
+        DeleteSandboxRequest { name, etag: restored.etag, ..Default::default() }
+    );
+    let mut events = client.watch_sandboxes(watch).await.unwrap().into_inner();
+    for _ in 0..5 {
+        holds_no_secret("watch_sandboxes", &events.next().await.unwrap().unwrap().encode_to_vec());
+    }
+}
+
+#[tokio::test]
+async fn the_files_hold_no_secret_bytes() {
+    let mut harness = Harness::start().await;
+    harness.create("a").await;
+    for entry in std::fs::read_dir(harness.directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!holds(&bytes, SECRET) && !holds(&bytes, POLICY_SECRET), "{}", path.display());
+    }
+    assert!(holds(
+        &std::fs::read(harness.directory.path().join("registry.db-wal")).unwrap(),
+        b"claude-code"
+    ));
+}
+
+#[tokio::test]
+async fn the_holder_of_the_lease_gets_the_content_and_nobody_else() {
+    let mut harness = Harness::start().await;
+    let name = harness.create("a").await.name;
+    let request = |fence_token| OpenSandboxMaterialRequest { name: record("a"), fence_token };
+    refused_field(harness.client.open_sandbox_material(request(0)).await, "fence_token");
+    refused(harness.client.open_sandbox_material(request(1)).await, Code::Aborted, "LEASE_LOST");
+    let opened = open(&mut harness, &name).await.unwrap();
+    assert_eq!(opened.spec.unwrap().content, SECRET);
+    let policy = opened.policy.unwrap();
+    assert_eq!((policy.content.as_slice(), policy.policy_hash.as_str()), (POLICY_SECRET, "hash"));
+    refused(harness.client.open_sandbox_material(request(2)).await, Code::Aborted, "FENCED");
+}
+
+#[tokio::test]
+async fn recorded_as_empty_differs_from_not_recorded() {
+    let mut harness = Harness::start().await;
+    let policy = Some(Policy { dialect: Dialect::V00.into(), ..Default::default() });
+    for (name, policy) in [("empty", policy), ("none", None)] {
+        let given = Sandbox { policy: policy.clone(), spec: None, ..sandbox(name) };
+        let request = CreateSandboxRequest { sandbox: Some(given), ..Default::default() };
+        let created = harness.client.create_sandbox(request).await.sandbox();
+        assert_eq!(created.policy.is_some(), policy.is_some());
+        let opened = open(&mut harness, &created.name).await.unwrap();
+        assert_eq!((opened.policy.is_some(), opened.spec), (policy.is_some(), None));
+    }
+}
+
+#[tokio::test]
+async fn without_its_key_a_record_is_readable_and_its_content_is_not() {
+    let mut harness = Harness::start().await;
+    let before = harness.create("a").await;
+    let mut harness = harness.restart(|config| config.keys = keys(OTHER_KEY)).await;
+    let after = harness.get(&before.name).await.unwrap();
+    assert!(!after.spec.as_ref().unwrap().openable && !after.policy.as_ref().unwrap().openable);
+    assert_eq!((&after.etag, after.revision), (&before.etag, before.revision));
+    let received = refused(
+        open(&mut harness, &before.name).await,
+        Code::FailedPrecondition,
+        "SEAL_KEY_MISSING",
+    );
+    assert!(
+        received.next_step.unwrap().contains("--seal-key-file")
+            && received.metadata["key_id"].len() == 16
+    );
+    let both = format!("{OTHER_KEY}\n{KEY}");
+    let mut harness = harness.restart(|config| config.keys = keys(&both)).await;
+    assert_eq!(harness.get(&before.name).await.unwrap(), before);
+    assert_eq!(open(&mut harness, &before.name).await.unwrap().spec.unwrap().content, SECRET);
+}
+
+#[tokio::test]
+async fn sealed_bytes_cannot_be_moved_between_records_or_fields() {
+    let mut harness = Harness::start().await;
+    let (a, b) = (harness.create("a").await, harness.create("b").await);
+    let database = harness.sqlite().await;
+    let statement = "UPDATE material SET sealed = (SELECT sealed FROM material WHERE uid = ? AND field = 'spec') \
+                     WHERE uid = ? AND field = 'spec'";
+    sqlx::query(statement).bind(&a.uid).bind(&b.uid).execute(&database).await.unwrap();
+    let received = refused(open(&mut harness, &b.name).await, Code::DataLoss, "MATERIAL_DAMAGED");
+    assert_eq!(
+        (received.metadata["field"].as_str(), &received.metadata["name"]),
+        ("spec", &b.name)
+    );
+    open(&mut harness, &a.name).await.unwrap();
+    assert_eq!(harness.get(&b.name).await.unwrap(), b, "the record itself is as it was");
+}

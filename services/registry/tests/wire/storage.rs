@@ -1,0 +1,74 @@
+//! A damaged row harms itself alone.
+
+use salvor_proto::registry::v1::*;
+use tonic::Code;
+
+use crate::support::*;
+
+async fn damage(harness: &Harness, statement: &'static str, name: &str) {
+    let database = harness.sqlite().await;
+    let done = sqlx::query(statement).bind(name).execute(&database).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_named_and_can_be_healed_from_a_snapshot() {
+    for statement in [
+        "UPDATE records SET message = x'ffff' WHERE name = ?",
+        "UPDATE records SET message = x'' WHERE name = ?",
+        "UPDATE records SET message = CAST(message || x'0a00' AS BLOB) WHERE name = ?",
+        "UPDATE records SET state = 2 WHERE name = ?",
+    ] {
+        let mut harness = Harness::start().await;
+        let (a, b) = (harness.create("a").await, harness.create("b").await);
+        let snapshot = SnapshotEntryRequest { name: a.name.clone() };
+        let snapshot = harness.client.snapshot_entry(snapshot).await.unwrap().into_inner().snapshot;
+        damage(&harness, statement, &a.name).await;
+        let received = refused(harness.get(&a.name).await, Code::DataLoss, "RECORD_UNREADABLE");
+        assert_eq!((&received.metadata["name"], &received.metadata["etag"]), (&a.name, &a.etag));
+        refused(
+            harness.client.update_sandbox(update(&a, &["live_id"])).await,
+            Code::DataLoss,
+            "RECORD_UNREADABLE",
+        );
+        let list = harness.list().await;
+        assert_eq!(
+            (list.unreadable.as_slice(), list.sandboxes.as_slice()),
+            (&[a.name.clone()][..], &[b.clone()][..])
+        );
+        harness.client.update_sandbox(update(&b, &["live_id"])).await.unwrap();
+        let etag = received.metadata["etag"].clone();
+        let restore = RestoreEntryRequest { snapshot, etag, fence_token: 0 };
+        let healed = harness.client.restore_entry(restore).await.sandbox();
+        assert_eq!((&healed.uid, &healed.spec), (&a.uid, &a.spec));
+        assert!(harness.list().await.unreadable.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_gateway_is_named_and_the_others_are_listed() {
+    let mut harness = Harness::start().await;
+    damage(&harness, "UPDATE gateways SET message = x'ffff' WHERE name = ?", "gateways/edge").await;
+    let get = GetGatewayRequest { name: "gateways/edge".into() };
+    refused(harness.client.get_gateway(get).await, Code::DataLoss, "GATEWAY_UNREADABLE");
+    let listed = harness
+        .client
+        .list_gateways(ListGatewaysRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .gateways;
+    let names: Vec<&str> = listed.iter().map(|gateway| gateway.name.as_str()).collect();
+    assert_eq!(names, ["gateways/edge", "gateways/lab"]);
+    assert_eq!(listed[0].heartbeat.as_ref().unwrap().reason, "GATEWAY_UNREADABLE");
+    harness.create("a").await;
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_untouched() {
+    let harness = Harness::start().await;
+    let database = harness.sqlite().await;
+    sqlx::raw_sql("PRAGMA user_version = 99").execute(&database).await.unwrap();
+    let error = salvor_registry::Registry::open(&harness.config).await.unwrap_err().to_string();
+    assert!(error.contains("99") && error.contains("Nothing was changed"), "{error}");
+}
