@@ -6,6 +6,8 @@ mod observation;
 mod record;
 mod recovery;
 
-pub use observation::{cause, effect, gateway_fact, live_fact, providers_fact};
+pub use observation::{
+    cause, effect, gateway_fact, live_fact, providers_fact, unknown_reason, why,
+};
 pub use record::{posture, record};
 pub use recovery::{RecordedDecision, decision, part};

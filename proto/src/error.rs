@@ -99,6 +99,31 @@ impl Code {
     }
 }
 
+impl Code {
+    /// The kind of a status that one of salvor's services sent. Where two kinds share a gRPC code the reason tells them apart.
+    const fn of(code: tonic::Code) -> Self {
+        match code {
+            tonic::Code::InvalidArgument => Self::Invalid,
+            tonic::Code::NotFound => Self::NotFound,
+            tonic::Code::AlreadyExists => Self::AlreadyExists,
+            tonic::Code::FailedPrecondition => Self::Refused,
+            tonic::Code::Unavailable => Self::Unavailable,
+            tonic::Code::Aborted => Self::Conflict,
+            tonic::Code::DeadlineExceeded => Self::DeadlineExceeded,
+            tonic::Code::Unauthenticated => Self::Unauthenticated,
+            tonic::Code::PermissionDenied => Self::Denied,
+            tonic::Code::ResourceExhausted => Self::Exhausted,
+            tonic::Code::OutOfRange => Self::OutOfRange,
+            tonic::Code::Cancelled => Self::Cancelled,
+            tonic::Code::DataLoss => Self::DataLoss,
+            tonic::Code::Ok
+            | tonic::Code::Unknown
+            | tonic::Code::Unimplemented
+            | tonic::Code::Internal => Self::Internal,
+        }
+    }
+}
+
 // === impl Error ===
 
 impl Error {
@@ -131,6 +156,31 @@ impl Error {
     /// A defect: the sentence is all that the caller sees; log the cause where it happened.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Code::Internal, "INTERNAL", message)
+    }
+
+    /// An error that another of salvor's services answered, passed on with its reason, metadata and refusals. A status that
+    /// is not salvor's own (a lost connection, a proxy) becomes UNAVAILABLE with `reason`, naming `service`.
+    pub fn relayed(status: &Status, service: &str, reason: &'static str) -> Self {
+        let received = received(status);
+        let Some(code) = received.reason.as_ref().map(|_| Code::of(status.code())) else {
+            let message = format!("the {service} could not be asked: {}", status.message());
+            return Self::new(Code::Unavailable, reason, message)
+                .next_step(format!("check that the {service} runs, then ask again"))
+                .retry_after(Duration::from_secs(2));
+        };
+        let mut metadata = received.metadata;
+        if let Some(step) = received.next_step {
+            metadata.insert(NEXT_STEP.to_owned(), step);
+        }
+        Self {
+            code,
+            reason: received.reason.unwrap_or_default(),
+            message: received.message,
+            metadata,
+            fields: Vec::new(),
+            violations: received.violations,
+            retry: received.retry,
+        }
     }
 
     /// Adds what to run next. It must work in the present state.

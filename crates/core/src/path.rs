@@ -160,4 +160,14 @@ impl SagaKind {
             Self::Destroy => "destroy",
         }
     }
+
+    /// As people say it.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::StaleRecovery => "recovery",
+            Self::Revive => "revival",
+            Self::Rebuild => "rebuild",
+            Self::Destroy => "destroy",
+        }
+    }
 }

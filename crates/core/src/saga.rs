@@ -61,6 +61,9 @@ pub trait Saga {
 
     /// The event that resumes a parked one.
     fn resumed() -> Self::Event;
+
+    /// The event by which somebody asks to go back. `apply` refuses it past the point of no return.
+    fn cancelled() -> Self::Event;
 }
 
 /// What comes next.

@@ -144,12 +144,12 @@ const fn phase(phase: pb::Phase) -> Phase {
     }
 }
 
-pub(crate) fn unknown_fact<T>(unknown: &pb::Unknown) -> Fact<T> {
+fn unknown_fact<T>(unknown: &pb::Unknown) -> Fact<T> {
     Fact::unknown(why(unknown.reason()), unknown.detail.clone())
 }
 
 /// A reason. One that this version has no word for is still unknown.
-pub(crate) const fn why(reason: pb::UnknownReason) -> Why {
+pub const fn why(reason: pb::UnknownReason) -> Why {
     use pb::UnknownReason as P;
     match reason {
         P::Unavailable => Why::Unavailable,
@@ -168,6 +168,29 @@ pub(crate) const fn why(reason: pb::UnknownReason) -> Why {
         P::Unexpected | P::Unspecified => Why::Unexpected,
         P::NotRegistered => Why::NotRegistered,
         P::AdapterUnreachable => Why::AdapterUnreachable,
+    }
+}
+
+/// The same, outward. What was not asked is shown as unexpected: no answer says it.
+pub const fn unknown_reason(why: Why) -> pb::UnknownReason {
+    use pb::UnknownReason as P;
+    match why {
+        Why::Unavailable => P::Unavailable,
+        Why::DeadlineExceeded => P::DeadlineExceeded,
+        Why::Unauthenticated => P::Unauthenticated,
+        Why::PermissionDenied => P::PermissionDenied,
+        Why::TlsFailed => P::TlsFailed,
+        Why::Unimplemented => P::Unimplemented,
+        Why::VersionUnknown => P::VersionUnknown,
+        Why::ForeignGateway => P::ForeignGateway,
+        Why::WorkspaceMissing => P::WorkspaceMissing,
+        Why::RateLimited => P::RateLimited,
+        Why::Inconsistent => P::Inconsistent,
+        Why::Internal => P::Internal,
+        Why::Unreadable => P::Unreadable,
+        Why::Unexpected | Why::NotAsked => P::Unexpected,
+        Why::NotRegistered => P::NotRegistered,
+        Why::AdapterUnreachable => P::AdapterUnreachable,
     }
 }
 

@@ -222,6 +222,10 @@ impl Saga for Destroy {
     fn resumed() -> Event {
         Event::Resumed
     }
+
+    fn cancelled() -> Event {
+        Event::Cancelled
+    }
 }
 
 /// What was asked for was to lose it.

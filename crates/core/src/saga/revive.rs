@@ -276,6 +276,10 @@ impl Saga for Revive {
     fn resumed() -> Event {
         Event::Resumed
     }
+
+    fn cancelled() -> Event {
+        Event::Cancelled
+    }
 }
 
 fn again(attempts: u32, cause: Cause) -> State {

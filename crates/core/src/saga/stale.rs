@@ -334,6 +334,10 @@ impl Saga for StaleRecovery {
     fn resumed() -> Event {
         Event::Resumed
     }
+
+    fn cancelled() -> Event {
+        Event::Cancelled
+    }
 }
 
 /// Back to asking, or back altogether: a refusal for what the request says is not mended by asking again.

@@ -31,9 +31,10 @@ attributes! {
     RECOVERY_SAGA = "salvor.recovery.saga", "Saga that the recovery runs.";
     SANDBOX_NAME = "salvor.sandbox.name", "Name of the sandbox that is concerned.";
     STEP_ATTEMPT = "salvor.step.attempt", "Attempt of the step, from 1.";
+    STEP_COMPENSATES = "salvor.step.compensates", "Whether the step goes back instead of on.";
     STEP_NAME = "salvor.step.name", "Name of the step.";
     STEP_OUTCOME = "salvor.step.outcome",
-        "Outcome of the step: applied, not_applied or maybe_applied.";
+        "Outcome of the step, one word of its saga, for example created, doubtful or ready.";
     WORKSPACE = "salvor.workspace", "Gateway workspace (a namespace of sandboxes) that is concerned.";
 }
 

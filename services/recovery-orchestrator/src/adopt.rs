@@ -1,0 +1,305 @@
+//! Capturing live sandboxes into records. Explicit: nothing else makes records.
+
+use std::time::Duration;
+
+use salvor_core::{
+    Fact,
+    evidence::Live,
+    id::LiveId,
+    name::{GatewayName, RecordName},
+};
+use salvor_proto::{
+    Error,
+    error::Code,
+    gateway::v1 as gateway,
+    recovery::v1 as pb,
+    registry::v1::{self as registry, posture},
+    time::timestamp,
+};
+
+use crate::{engine::Engine, ports::Adapter, status::capturable};
+
+/// Records of one AdoptGateway call at the most; more are named as left out.
+const MAX_ADOPTED: usize = 10_000;
+/// Rows of the vendor's list in one look.
+const PAGE: i32 = 200;
+/// How long a rebind may hold the record.
+const REBIND_LEASE: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// Captures one live sandbox.
+    ///
+    /// # Errors
+    /// It cannot be determined, is absent, or is in a phase in which its spec and policy cannot be read; there is a record
+    /// already. Nothing was stored then.
+    pub async fn adopt(
+        &self,
+        request: pb::AdoptSandboxRequest,
+    ) -> Result<registry::Sandbox, Error> {
+        let name: RecordName =
+            request.name.parse().map_err(|e| Error::invalid("name", format!("{e}")))?;
+        let (_, adapter) = self.world().adapter(&name).await?;
+        let adapter = adapter.map_err(|(why, detail)| undetermined(&name, why, &detail))?;
+        let captured = capture(&adapter, &name).await?;
+        let mut record = record(&name, captured, &request);
+        if !request.seal_paths.is_empty() {
+            let live = LiveId(record.live_id.clone());
+            record.posture = Some(self.seal(&adapter, &name, &live, &request.seal_paths).await?);
+        }
+        if request.rebind {
+            return self.rebind(&name, record).await;
+        }
+        let create = registry::CreateSandboxRequest {
+            sandbox: Some(record),
+            request_id: request.request_id,
+            validate_only: request.validate_only,
+            claim_default: request.claim_default,
+        };
+        self.world().registry.create(create).await
+    }
+
+    /// Captures every live sandbox of a gateway that has no record yet.
+    pub async fn adopt_gateway(
+        &self,
+        gateway: &GatewayName,
+        workspace: &str,
+    ) -> Result<pb::AdoptGatewayResponse, Error> {
+        let mut answer = pb::AdoptGatewayResponse::default();
+        let probe_name = format!("{gateway}/workspaces/default/sandboxes/any");
+        let any: RecordName =
+            probe_name.parse().map_err(|e| Error::invalid("gateway", format!("{e}")))?;
+        let (_, adapter) = self.world().adapter(&any).await?;
+        let adapter = adapter.map_err(|(why, detail)| undetermined(&any, why, &detail))?;
+        let mut page_token = String::new();
+        loop {
+            let request = gateway::ListLiveSandboxesRequest {
+                gateway: gateway.to_string(),
+                workspace: if workspace.is_empty() { "-" } else { workspace }.to_owned(),
+                page_size: PAGE,
+                page_token,
+            };
+            let page = adapter.list_live(request).await;
+            let page =
+                page.map_err(|s| Error::relayed(&s, "gateway-adapter", "ADAPTER_UNAVAILABLE"))?;
+            if let Some(unknown) = page.unknown {
+                let why = salvor_proto::convert::why(unknown.reason());
+                return Err(undetermined(&any, why, &unknown.detail));
+            }
+            for live in page.sandboxes {
+                if answer.adopted.len() >= MAX_ADOPTED {
+                    return Ok(answer);
+                }
+                self.adopt_listed(gateway, live, &mut answer).await;
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn adopt_listed(
+        &self,
+        gateway: &GatewayName,
+        live: gateway::list_live_sandboxes_response::LiveSandbox,
+        answer: &mut pb::AdoptGatewayResponse,
+    ) {
+        let row = live.sandbox.unwrap_or_default();
+        let name = format!("{gateway}/workspaces/{}/sandboxes/{}", row.workspace, row.sandbox);
+        let request =
+            pb::AdoptSandboxRequest { name: name.clone(), ..pb::AdoptSandboxRequest::default() };
+        match self.adopt(request).await {
+            Ok(record) => answer.adopted.push(record),
+            Err(error) if error.code() == Code::AlreadyExists => answer.already_recorded.push(name),
+            Err(error) => answer.not_adopted.push(pb::adopt_gateway_response::NotAdopted {
+                name,
+                reason: error.reason().to_owned(),
+                message: error.message().to_owned(),
+            }),
+        }
+    }
+
+    /// Takes the present incarnation into an existing record.
+    async fn rebind(
+        &self,
+        name: &RecordName,
+        mut record: registry::Sandbox,
+    ) -> Result<registry::Sandbox, Error> {
+        let registry = &self.world().registry;
+        let before = registry.sandbox(name).await?;
+        let holder = format!("adopt/{}", uuid::Uuid::now_v7().simple());
+        let lease = registry.acquire(name, &holder, REBIND_LEASE).await?;
+        record.etag.clone_from(&before.etag);
+        let mut fields =
+            vec!["live_id", "gateway_identity", "spec", "policy", "labels", "annotations"];
+        if !record.agents.is_empty() {
+            fields.push("agents");
+        }
+        if record.posture.is_some() {
+            fields.push("posture");
+        }
+        let updated = registry.update(record, &fields, Some(lease.fence)).await;
+        let released = registry.release(name, lease).await;
+        if let Err(error) = released {
+            tracing::warn!(sandbox = %name, %error, "a lease was not given back; it runs out");
+        }
+        updated
+    }
+
+    /// Seals the present content of paths: their digests become the obligation. Making them read-only is a recovery's or an
+    /// owner's act; here it is recorded what there is, and proven as far as it holds.
+    async fn seal(
+        &self,
+        adapter: &Adapter,
+        name: &RecordName,
+        live: &LiveId,
+        paths: &[String],
+    ) -> Result<registry::Posture, Error> {
+        let asked = registry::Posture {
+            mode: posture::Mode::Locked.into(),
+            sealed_paths: paths
+                .iter()
+                .map(|path| registry::SealedPath { path: path.clone(), sha256: String::new() })
+                .collect(),
+            ..registry::Posture::default()
+        };
+        let seen = adapter.verify_posture(name, live, asked).await;
+        let seen =
+            seen.map_err(|why| undetermined(name, why, "the paths to seal cannot be read"))?;
+        let mut sealed = registry::Posture {
+            mode: posture::Mode::Locked.into(),
+            proof: posture::Proof::Proven.into(),
+            proof_time: Some(timestamp(self.world().now().0)),
+            ..registry::Posture::default()
+        };
+        for (index, path) in seen.into_iter().enumerate() {
+            use gateway::sealed_path_view::State;
+            let field = format!("seal_paths[{index}]");
+            match path.state() {
+                State::Missing => {
+                    return Err(Error::invalid(field, format!("{} does not exist", path.path)));
+                }
+                State::NotRegular => {
+                    return Err(Error::invalid(field, format!("{} is no regular file", path.path)));
+                }
+                _ if path.sha256.is_empty() => {
+                    return Err(Error::invalid(field, format!("{} cannot be read", path.path)));
+                }
+                State::Writable | State::Changed | State::Sealed | State::Unspecified => {}
+            }
+            sealed.sealed_paths.push(registry::SealedPath { path: path.path, sha256: path.sha256 });
+        }
+        let proof = adapter.verify_posture(name, live, sealed.clone()).await;
+        let proof = proof.map_err(|why| undetermined(name, why, "the seal cannot be read back"))?;
+        for path in proof {
+            if path.state() != gateway::sealed_path_view::State::Sealed {
+                sealed.proof = posture::Proof::Pending.into();
+                sealed.pending.push(format!("{}: it can be written", path.path));
+            }
+        }
+        Ok(sealed)
+    }
+}
+
+/// A live sandbox with its bytes.
+struct Captured {
+    identity: registry::GatewayIdentity,
+    present: gateway::Present,
+    spec: registry::Spec,
+    policy: registry::Policy,
+}
+
+async fn capture(adapter: &Adapter, name: &RecordName) -> Result<Captured, Error> {
+    let seen = adapter.observe(name, true).await;
+    match (&seen.gateway, &seen.live) {
+        (Fact::Unknown { why, detail }, _) | (_, Fact::Unknown { why, detail }) => {
+            return Err(undetermined(name, *why, detail));
+        }
+        (_, Fact::Known { value: Live::Absent { .. }, .. }) => {
+            let message =
+                format!("{} has no sandbox {}; nothing was recorded", name.owner(), name.sandbox);
+            return Err(Error::new(Code::Refused, "SANDBOX_ABSENT", message)
+                .next_step("create it on the gateway, then adopt it"));
+        }
+        (Fact::Known { .. }, Fact::Known { value: Live::Present(_), .. }) => {}
+    }
+    let raw = seen.raw;
+    let identity = match raw.gateway.and_then(|view| view.state) {
+        Some(gateway::gateway_view::State::Healthy(healthy)) => healthy.identity,
+        _ => None,
+    };
+    let Some(gateway::live_view::View::Present(present)) = raw.live.and_then(|view| view.view)
+    else {
+        return Err(Error::internal("a present sandbox was sent without its view"));
+    };
+    if !capturable(&present) {
+        let message = format!(
+            "{name} is in phase {}; only a sandbox that is READY or STOPPED can be captured. Nothing \
+             was recorded",
+            present.phase().as_str_name().trim_start_matches("PHASE_")
+        );
+        return Err(Error::new(Code::Refused, "PHASE_NOT_CAPTURABLE", message)
+            .next_step(format!("salvor adopt {name}, once it is READY"))
+            .retry_after(Duration::from_secs(5)));
+    }
+    let material = raw.material.unwrap_or_default();
+    let spec = material.spec.ok_or_else(|| incomplete(name, "its spec"))?;
+    let policy = match (material.policy, material.policy_unknown) {
+        (Some(policy), _) => policy,
+        (None, Some(unknown)) => {
+            let why = salvor_proto::convert::why(unknown.reason());
+            return Err(undetermined(name, why, &unknown.detail));
+        }
+        (None, None) => return Err(incomplete(name, "its effective policy")),
+    };
+    let identity = identity.ok_or_else(|| incomplete(name, "its gateway's identity"))?;
+    Ok(Captured { identity, present, spec, policy })
+}
+
+fn record(
+    name: &RecordName,
+    captured: Captured,
+    request: &pb::AdoptSandboxRequest,
+) -> registry::Sandbox {
+    let mut agents = request.agents.clone();
+    if agents.is_empty() && !request.rebind {
+        agents.push(registry::Agent { kind: "unknown".to_owned(), version: String::new() });
+    }
+    registry::Sandbox {
+        name: name.to_string(),
+        live_id: captured.present.live_id,
+        gateway_identity: Some(captured.identity),
+        agents,
+        spec: Some(captured.spec),
+        policy: Some(captured.policy),
+        posture: None,
+        snapshot_rules: request.snapshot_rules.clone(),
+        readiness_probe: request.readiness_probe.clone(),
+        automatic_recovery: request.automatic_recovery,
+        labels: captured.present.labels,
+        annotations: captured.present.annotations,
+        ..registry::Sandbox::default()
+    }
+}
+
+fn incomplete(name: &RecordName, what: &str) -> Error {
+    let message = format!(
+        "{} answered without {what}; a record without it brings nothing back",
+        name.owner()
+    );
+    Error::new(Code::Undetermined, "GATEWAY_INCONSISTENT", message)
+        .next_step(format!("salvor adopt {name}"))
+        .retry_after(Duration::from_secs(5))
+}
+
+fn undetermined(name: &RecordName, why: salvor_core::Why, detail: &str) -> Error {
+    let denial = salvor_core::Denial::Unknown { fact: salvor_core::FactName::OwnerGateway, why };
+    let mut message = format!("{}: {}", name.owner(), why.sentence());
+    if !detail.is_empty() {
+        message = format!("{message} ({detail})");
+    }
+    Error::new(Code::Undetermined, denial.reason(), format!("{message}. Nothing was recorded"))
+        .next_step(why.remedy())
+        .with("gateway", name.owner().to_string())
+        .retry_after(Duration::from_secs(5))
+}

@@ -1,0 +1,158 @@
+//! Collecting evidence. Reads only: nothing here changes anything anywhere.
+
+use std::{sync::Arc, time::Duration};
+
+use salvor_core::{
+    Evidence, Fact, FactName, Planned, Request, Timestamp, Why, id::PlanDigest, name::RecordName,
+    plan,
+};
+use salvor_proto::{Error, convert, registry::v1 as registry};
+use salvor_runtime::Clock;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    config::Config,
+    ports::{Adapter, Adapters, Observation, Registry},
+};
+
+/// How often evidence is taken anew while it settles, at the most.
+const SETTLE_POLL: Duration = Duration::from_millis(500);
+
+/// Whom to ask.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The registry.
+    pub registry: Registry,
+    /// The adapters.
+    pub adapters: Adapters,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Thresholds and waits.
+    pub config: Arc<Config>,
+}
+
+/// One look at everything about one sandbox.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// For deciding.
+    pub evidence: Evidence,
+    /// The record as the registry sent it, redacted.
+    pub record: registry::Sandbox,
+    /// The owner gateway as registered.
+    pub gateway: Option<registry::Gateway>,
+    /// The look itself.
+    pub observation: Observation,
+}
+
+impl World {
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.clock.now_ms())
+    }
+
+    /// Looks once.
+    ///
+    /// # Errors
+    /// The registry cannot be asked, or has no such record. Everything else is evidence, unknown facts included.
+    pub async fn look(&self, name: &RecordName) -> Result<Seen, Error> {
+        let record = self.registry.sandbox(name).await?;
+        let decoded = convert::record(&record)?;
+        let recorded_at = self.now();
+        let (gateway, adapter) = self.adapter(name).await?;
+        let observation = match &adapter {
+            Ok(adapter) => adapter.observe(name, false).await,
+            Err((why, detail)) => Observation::none(*why, detail),
+        };
+        let wanted: Vec<String> = decoded
+            .spec
+            .iter()
+            .flat_map(|s| &s.summary.providers)
+            .map(ToString::to_string)
+            .collect();
+        let providers = match (&adapter, observation.gateway.shown()) {
+            _ if wanted.is_empty() => Fact::known(Vec::new(), self.now()),
+            (Ok(adapter), Some(_)) => adapter.providers(name, &wanted).await,
+            _ => Fact::unknown(Why::NotAsked, "the gateway did not answer"),
+        };
+        let evidence = Evidence {
+            now: self.now(),
+            target: name.clone(),
+            record: Fact::known(decoded, recorded_at),
+            gateway: observation.gateway.clone(),
+            live: observation.live.clone(),
+            providers,
+            accepted_loss: None,
+        };
+        Ok(Seen { evidence, record, gateway, observation })
+    }
+
+    /// Looks until the plan for `request` is no longer a matter of settling, or `timeout` is over.
+    pub async fn look_settled(
+        &self,
+        name: &RecordName,
+        request: Request,
+        accepted_loss: Option<&PlanDigest>,
+        timeout: Duration,
+    ) -> Result<(Seen, Planned), Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let mut seen = self.look(name).await?;
+            seen.evidence.accepted_loss = accepted_loss.cloned();
+            let planned = plan::plan(&self.config.limits, request, &seen.evidence);
+            let Planned::Plan(plan) = &planned else {
+                return Ok((seen, planned));
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !plan.is_settling() || left.is_zero() {
+                return Ok((seen, planned));
+            }
+            let denials = plan.decisions.iter().filter_map(|d| d.denial.as_ref());
+            let wait = denials.filter_map(salvor_core::Denial::retry_after).min();
+            sleep(
+                wait.unwrap_or(SETTLE_POLL).clamp(Duration::from_millis(20), SETTLE_POLL).min(left),
+            )
+            .await;
+        }
+    }
+
+    /// The owner gateway, and the adapter that serves it; or why there is none to ask.
+    pub async fn adapter(
+        &self,
+        name: &RecordName,
+    ) -> Result<(Option<registry::Gateway>, Result<Adapter, (Why, String)>), Error> {
+        let owner = name.owner();
+        let Some(gateway) = self.registry.gateway(&owner).await? else {
+            return Ok((None, Err((Why::NotRegistered, owner.to_string()))));
+        };
+        let address = gateway.heartbeat.as_ref().map_or("", |beat| beat.adapter_endpoint.as_str());
+        let adapter = match self.adapters.at(address) {
+            Some(adapter) => Ok(adapter),
+            None => Err((
+                Why::AdapterUnreachable,
+                format!("no adapter has announced that it serves {owner}"),
+            )),
+        };
+        Ok((Some(gateway), adapter))
+    }
+}
+
+impl Seen {
+    /// What each fact says of itself, for the age of the oldest.
+    pub fn age(evidence: &Evidence, facts: &[FactName]) -> Duration {
+        let at = |fact: &FactName| match fact {
+            FactName::Record => known_at(&evidence.record),
+            FactName::OwnerGateway => known_at(&evidence.gateway),
+            FactName::LiveView => known_at(&evidence.live),
+            FactName::Providers => known_at(&evidence.providers),
+        };
+        let ages = facts.iter().filter_map(at).map(|at| at.age(evidence.now));
+        ages.max().unwrap_or(Duration::ZERO)
+    }
+}
+
+const fn known_at<T>(fact: &Fact<T>) -> Option<Timestamp> {
+    match fact {
+        Fact::Known { at, .. } => Some(*at),
+        Fact::Unknown { .. } => None,
+    }
+}

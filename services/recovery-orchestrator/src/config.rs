@@ -1,0 +1,56 @@
+//! What an orchestrator needs to know to run.
+
+use std::{path::PathBuf, time::Duration};
+
+use salvor_core::Limits;
+use salvor_runtime::{channel::Endpoint, tls::ClientTls};
+
+/// Everything that is configured. [`Config::new`] gives the defaults for one machine.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The journal's file. One process at a time may hold it.
+    pub journal: PathBuf,
+    /// Where the registry listens.
+    pub registry: Endpoint,
+    /// For calling adapters, whose addresses come from the registry.
+    pub adapter_tls: Option<ClientTls>,
+    /// By which guards judge.
+    pub limits: Limits,
+    /// How long a lease runs; it is renewed three times within it. Default 30 s.
+    pub lease_ttl: Duration,
+    /// How long a created or started sandbox may take to be live before its recovery parks. Default 180 s: an image that has
+    /// to be pulled takes minutes.
+    pub ready_timeout: Duration,
+    /// How long a readiness probe is tried for. Default 30 s.
+    pub readiness_timeout: Duration,
+    /// How long an observation that says nothing is repeated before its recovery parks. Default 20 s.
+    pub undetermined_timeout: Duration,
+    /// How often a parked recovery whose condition may have changed is resumed. Default 15 s.
+    pub park_retry: Duration,
+    /// How long an adapter's heartbeat is believed. Default 30 s.
+    pub heartbeat_timeout: Duration,
+    /// Recoveries at work at once; more wait. Default 64.
+    pub max_running: usize,
+    /// For crash tests only: the process kills itself (SIGKILL) right after the journal's n-th append.
+    pub crash_after_append: Option<u64>,
+}
+
+impl Config {
+    /// The defaults, with the journal at `journal` and the registry at `registry` (`http://host:port`).
+    pub fn new(journal: PathBuf, registry: &str) -> Self {
+        Self {
+            journal,
+            registry: Endpoint::new(registry),
+            adapter_tls: None,
+            limits: Limits::default(),
+            lease_ttl: Duration::from_secs(30),
+            ready_timeout: Duration::from_mins(3),
+            readiness_timeout: Duration::from_secs(30),
+            undetermined_timeout: Duration::from_secs(20),
+            park_retry: Duration::from_secs(15),
+            heartbeat_timeout: Duration::from_secs(30),
+            max_running: 64,
+            crash_after_append: None,
+        }
+    }
+}

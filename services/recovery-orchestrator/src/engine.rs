@@ -1,0 +1,250 @@
+//! Accepting, running, resuming and ending recoveries.
+//!
+//! One lease per record makes a recovery exclusive over all orchestrators. Whatever is open in the journal and not at work
+//! here is taken up by the sweep: after a restart, after a lost lease, and when what a parked one waits for may have come.
+
+mod accept;
+mod lease;
+mod resume;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use salvor_core::{
+    Approved, SagaKind,
+    id::RecoveryName,
+    saga::{destroy::Destroy, revive::Revive, stale::StaleRecovery},
+};
+use salvor_proto::{Error, error::Code};
+use salvor_runtime::{Tasks, telemetry};
+use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, error, info, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::{
+    collect::World,
+    folded::{Folded, Standing, folded},
+    journal::{Header, Journal, Row, Stored},
+    ports::Lease,
+    runner::{self, Run, Stopped},
+};
+
+pub use accept::{Accepted, Ask};
+
+/// The engine. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    world: World,
+    journal: Journal,
+    running: Mutex<HashMap<RecoveryName, Arc<AtomicBool>>>,
+    slots: Arc<Semaphore>,
+    tasks: Tasks,
+}
+
+/// A recovery to set to work.
+#[derive(Debug)]
+struct Work {
+    header: Header,
+    approved: Approved,
+    rows: Vec<Row>,
+    lease: Lease,
+    /// It was at work before, under another span.
+    resumed: bool,
+}
+
+/// A recovery's place among those at work here. Dropping it frees the place.
+#[derive(Debug)]
+struct Place {
+    inner: Arc<Inner>,
+    name: RecoveryName,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Engine {
+    /// An engine over a journal. `tasks` owns what it spawns, and tells it when to stop.
+    pub fn new(world: World, journal: Journal, tasks: Tasks) -> Self {
+        let slots = Arc::new(Semaphore::new(world.config.max_running.max(1)));
+        let inner = Inner { world, journal, running: Mutex::default(), slots, tasks };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whom it asks.
+    pub fn world(&self) -> &World {
+        &self.inner.world
+    }
+
+    /// Where it writes.
+    pub fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    /// One recovery.
+    ///
+    /// # Errors
+    /// NOT_FOUND.
+    pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
+        let stored = self.journal().recovery(name).await?.ok_or_else(|| {
+            Error::not_found("RECOVERY_NOT_FOUND", format!("there is no {name}"))
+                .next_step("salvor recoveries list")
+        })?;
+        let folded = folded(&stored)?;
+        Ok((stored, folded))
+    }
+
+    /// Waits until a recovery has ended or is parked, or `limit` is over; answers it as it is then.
+    pub async fn wait(
+        &self,
+        name: &RecoveryName,
+        limit: Duration,
+    ) -> Result<(Stored, Folded), Error> {
+        let mut changes = self.journal().changes();
+        let settled = async {
+            loop {
+                changes.borrow_and_update();
+                let found = self.recovery(name).await?;
+                if found.1.standing != Standing::Running || changes.changed().await.is_err() {
+                    return Ok(found);
+                }
+            }
+        };
+        match timeout(limit, settled).await {
+            Ok(found) => found,
+            Err(_) => self.recovery(name).await,
+        }
+    }
+
+    /// Asks a recovery to go back.
+    ///
+    /// # Errors
+    /// FAILED_PRECONDITION when it has ended or is past the point of no return.
+    pub async fn cancel(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
+        let (stored, folded) = self.recovery(name).await?;
+        if !folded.cancellable {
+            let message = format!(
+                "{name} is in phase {}, from which it does not go back; nothing was changed",
+                folded.phase
+            );
+            return Err(Error::new(Code::Refused, "PAST_POINT_OF_NO_RETURN", message)
+                .next_step(format!("salvor recoveries wait {name}")));
+        }
+        if !self.ask_to_cancel(name) {
+            self.take_up(stored, true).await?;
+        }
+        self.wait(name, Duration::from_secs(5)).await
+    }
+
+    fn ask_to_cancel(&self, name: &RecoveryName) -> bool {
+        let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(flag) = running.get(name) else { return false };
+        flag.store(true, Ordering::SeqCst);
+        true
+    }
+
+    /// Whether it is at work here.
+    fn is_running(&self, name: &RecoveryName) -> bool {
+        self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
+    }
+
+    /// Takes the one place there is here for a recovery at work; `None` if it is taken.
+    fn reserve(&self, name: &RecoveryName) -> Option<Place> {
+        let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.contains_key(name) {
+            return None;
+        }
+        let cancel = Arc::new(AtomicBool::new(false));
+        running.insert(name.clone(), Arc::clone(&cancel));
+        Some(Place { inner: Arc::clone(&self.inner), name: name.clone(), cancel })
+    }
+
+    /// Sets a recovery to work under a lease.
+    fn start(&self, place: Place, work: Work) {
+        let Work { header, approved, rows, lease, resumed } = work;
+        let span = open_span(&header, resumed);
+        let engine = self.clone();
+        self.inner.tasks.spawn("recovery", move |stopping| {
+            let run = Run {
+                world: engine.world().clone(),
+                journal: engine.journal().clone(),
+                header,
+                approved,
+                lease,
+                stopping,
+                fenced: CancellationToken::new(),
+                cancel: Arc::clone(&place.cancel),
+                rows: Mutex::new(rows),
+            };
+            async move {
+                Box::pin(engine.work(run)).await;
+                drop(place);
+            }
+            .instrument(span)
+        });
+    }
+
+    async fn work(self, run: Run) {
+        let slot = self.inner.slots.clone().acquire_owned().await;
+        let keeper = lease::keep(&run);
+        let stopped = tokio::select! {
+            biased;
+            stopped = drive(&run) => stopped,
+            () = keeper => Ok(Stopped::Handed),
+        };
+        drop(slot);
+        match &stopped {
+            Ok(stopped) => info!(recovery = %run.name(), ?stopped, "recovery left the runner"),
+            Err(error) => error!(recovery = %run.name(), %error, "recovery left the runner"),
+        }
+        if !run.fenced.is_cancelled() {
+            lease::give_back(&run).await;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.remove(&self.name);
+    }
+}
+
+async fn drive(run: &Run) -> Result<Stopped, Error> {
+    match run.header.saga() {
+        SagaKind::StaleRecovery => runner::run::<StaleRecovery>(run).await,
+        SagaKind::Revive => runner::run::<Revive>(run).await,
+        SagaKind::Destroy => runner::run::<Destroy>(run).await,
+        SagaKind::Rebuild => Err(Error::internal("this version runs no rebuilds")),
+    }
+}
+
+/// The recovery's own span. A resumed one belongs to the same trace, and is linked to the first.
+fn open_span(header: &Header, resumed: bool) -> Span {
+    use telemetry::attr;
+    let name = format!("recovery {}", header.saga().as_str());
+    let first = header.traceparent.as_ref().filter(|_| resumed);
+    let span = if let Some(first) = first {
+        let span = info_span!(parent: None, "recovery", otel.name = name);
+        telemetry::set_parent(&span, first);
+        telemetry::link(&span, first);
+        span
+    } else {
+        info_span!("recovery", otel.name = name)
+    };
+    span.set_attribute(attr::RECOVERY_ID, header.name.to_string());
+    span.set_attribute(attr::RECOVERY_SAGA, header.saga().as_str());
+    span.set_attribute(attr::SANDBOX_NAME, header.target().to_string());
+    span.set_attribute(attr::GATEWAY_NAME, header.target().owner().to_string());
+    span.set_attribute(attr::PLAN_DIGEST, header.plan.digest.to_string());
+    span
+}

@@ -1,0 +1,214 @@
+//! From a request to a durable recovery, or to the reasons why there is none.
+
+use std::time::Duration;
+
+use salvor_core::{
+    Evidence, Plan, Planned, Request,
+    id::{PlanDigest, RecoveryName},
+    name::RecordName,
+};
+use salvor_proto::{Error, error::Code};
+use uuid::Uuid;
+
+use super::{Engine, Work};
+use crate::{
+    collect::Seen,
+    decide::{decide, narrate},
+    folded::{Standing, folded},
+    journal::{RecoveryFilter, Stored},
+    ports::Lease,
+    words,
+};
+
+/// What a caller asks for.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Of which record.
+    pub name: RecordName,
+    /// What.
+    pub request: Request,
+    /// The same id answers the same recovery.
+    pub request_id: Option<String>,
+    /// Give the full report, fail where the real call would, and do nothing.
+    pub validate_only: bool,
+    /// Execute this plan only.
+    pub plan_digest: Option<PlanDigest>,
+    /// The plan whose losses are accepted.
+    pub accepted_loss: Option<PlanDigest>,
+    /// How long evidence may take to settle.
+    pub settle_timeout: Duration,
+}
+
+/// What became of it.
+#[derive(Debug, Clone)]
+pub struct Accepted {
+    /// The plan; absent when there is nothing to do.
+    pub plan: Option<(Plan, Evidence)>,
+    /// The recovery; absent when there is nothing to do, or for a dry run.
+    pub recovery: Option<RecoveryName>,
+}
+
+impl Engine {
+    /// Accepts a request: decides, keeps plan and decisions, and sets the recovery to work.
+    ///
+    /// # Errors
+    /// A guard's refusal; a conflict that names who is at work; the registry or the journal cannot be used. Nothing was
+    /// touched in any of these cases.
+    pub async fn ask(&self, ask: Ask) -> Result<Accepted, Error> {
+        if let Some(known) = self.known(&ask).await? {
+            return Ok(known);
+        }
+        if ask.validate_only {
+            return self.validate(&ask).await;
+        }
+        // Before a lease is asked for: a record that is not there has none.
+        self.world().registry.sandbox(&ask.name).await?;
+        let name = RecoveryName(format!("recoveries/{}", Uuid::now_v7().simple()));
+        let ttl = self.world().config.lease_ttl;
+        let lease = self.world().registry.acquire(&ask.name, name.as_str(), ttl).await;
+        let lease = lease.map_err(|error| held(error, &ask.name))?;
+        let accepted = self.under_lease(&ask, name, lease).await;
+        match accepted {
+            Ok((accepted, true)) => Ok(accepted),
+            Ok((accepted, false)) => {
+                self.release(&ask.name, lease).await;
+                Ok(accepted)
+            }
+            Err(error) => {
+                self.release(&ask.name, lease).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The recovery that the same request made before.
+    async fn known(&self, ask: &Ask) -> Result<Option<Accepted>, Error> {
+        let Some(request_id) = &ask.request_id else { return Ok(None) };
+        let Some(stored) = self.journal().by_request(request_id).await? else { return Ok(None) };
+        if *stored.header.target() != ask.name {
+            let message = format!("request_id was used before, for {}", stored.header.target());
+            return Err(Error::new(Code::Conflict, "REQUEST_ID_REUSED", message)
+                .next_step("use a new request_id"));
+        }
+        if !stored.header.plan.allowed() {
+            return Err(words::refusal(
+                &stored.header.plan,
+                &stored.header.evidence,
+                Some(&stored.header.name),
+            ));
+        }
+        Ok(Some(accepted(&stored)))
+    }
+
+    async fn validate(&self, ask: &Ask) -> Result<Accepted, Error> {
+        let (seen, planned) = self.settled(ask).await?;
+        let Planned::Plan(plan) = planned else {
+            return Ok(Accepted { plan: None, recovery: None });
+        };
+        same_plan(ask, &plan)?;
+        narrate(&plan, &seen.evidence, None);
+        if !plan.allowed() {
+            return Err(words::refusal(&plan, &seen.evidence, None));
+        }
+        Ok(Accepted { plan: Some((*plan, seen.evidence)), recovery: None })
+    }
+
+    /// True: the lease has gone over to the recovery at work.
+    async fn under_lease(
+        &self,
+        ask: &Ask,
+        name: RecoveryName,
+        lease: Lease,
+    ) -> Result<(Accepted, bool), Error> {
+        if let Some(open) = self.open_recovery(&ask.name).await? {
+            self.release(&ask.name, lease).await;
+            return self.go_on(ask, open).await.map(|accepted| (accepted, false));
+        }
+        let (seen, planned) = self.settled(ask).await?;
+        let Planned::Plan(plan) = planned else {
+            return Ok((Accepted { plan: None, recovery: None }, false));
+        };
+        same_plan(ask, &plan)?;
+        let place = self.reserve(&name).ok_or_else(|| Error::internal("a new name is in use"))?;
+        let (header, approved) =
+            decide(self.journal(), name.clone(), ask.request_id.clone(), *plan, seen.evidence)
+                .await?;
+        let accepted = Accepted {
+            plan: Some((header.plan.clone(), header.evidence.clone())),
+            recovery: Some(name),
+        };
+        self.start(place, Work { header, approved, rows: Vec::new(), lease, resumed: false });
+        Ok((accepted, true))
+    }
+
+    async fn settled(&self, ask: &Ask) -> Result<(Seen, Planned), Error> {
+        let accepted = ask.accepted_loss.as_ref();
+        self.world().look_settled(&ask.name, ask.request, accepted, ask.settle_timeout).await
+    }
+
+    /// The recovery of a record that has not ended, if there is one.
+    pub async fn open_recovery(&self, name: &RecordName) -> Result<Option<Stored>, Error> {
+        let filter =
+            RecoveryFilter { sandbox: Some(name.clone()), open_only: true, before: None, limit: 1 };
+        Ok(self.journal().list(&filter).await?.into_iter().next())
+    }
+
+    /// The same request again goes on with what is open; another one is told of it.
+    async fn go_on(&self, ask: &Ask, open: Stored) -> Result<Accepted, Error> {
+        let destroying = open.header.saga() == salvor_core::SagaKind::Destroy;
+        let name = open.header.name.clone();
+        if destroying != (ask.request == Request::Destroy) {
+            let folded = folded(&open)?;
+            let standing = match folded.standing {
+                Standing::Parked(why) => format!("is parked ({why})"),
+                Standing::Running | Standing::Refused | Standing::Ended(_) => "is open".to_owned(),
+            };
+            let message = format!(
+                "{name} ({}) of {} {standing}; nothing was begun",
+                open.header.saga().as_str(),
+                ask.name
+            );
+            return Err(Error::new(Code::Busy, "RECOVERY_OPEN", message)
+                .with("holder", name.to_string())
+                .next_step(format!("salvor recoveries retry {name}")));
+        }
+        let accepted = accepted(&open);
+        self.take_up(open, false).await?;
+        Ok(accepted)
+    }
+
+    async fn release(&self, name: &RecordName, lease: Lease) {
+        if let Err(error) = self.world().registry.release(name, lease).await {
+            tracing::warn!(sandbox = %name, %error, "a lease was not given back; it runs out");
+        }
+    }
+}
+
+fn accepted(stored: &Stored) -> Accepted {
+    Accepted {
+        plan: Some((stored.header.plan.clone(), stored.header.evidence.clone())),
+        recovery: Some(stored.header.name.clone()),
+    }
+}
+
+fn same_plan(ask: &Ask, plan: &Plan) -> Result<(), Error> {
+    match &ask.plan_digest {
+        Some(wanted) if *wanted != plan.digest => {
+            let message = format!(
+                "the plan for {} is {} now, not {wanted}; nothing was begun",
+                ask.name, plan.digest
+            );
+            Err(Error::new(Code::Conflict, "PLAN_CHANGED", message)
+                .with("plan_digest", plan.digest.to_string())
+                .next_step(format!("salvor plan {}", ask.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn held(error: Error, name: &RecordName) -> Error {
+    if error.reason() == "LEASE_HELD" {
+        return error.next_step(format!("salvor recoveries list --sandbox {name} --open"));
+    }
+    error
+}

@@ -1,0 +1,168 @@
+//! Taking up what is open and not at work here.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use salvor_core::{
+    Approved, SagaKind,
+    plan::SAGA_VERSION,
+    saga::{Saga, destroy::Destroy, revive::Revive, stale::StaleRecovery},
+};
+use salvor_proto::{Error, error::Code};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::{Engine, Work};
+use crate::{
+    folded::{Standing, folded},
+    journal::{RecoveryFilter, Row, Stored},
+};
+
+/// So many open recoveries are looked at in one go.
+const PAGE: u32 = 200;
+/// The longest time between two looks at a parked recovery.
+const LONGEST: Duration = Duration::from_mins(10);
+/// How soon after its start an orchestrator takes up what it finds, and how often it looks for more.
+const SWEEP: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Takes up, now and from time to time, whatever is open and not at work here. Ends with the engine's tasks.
+    pub fn sweep(&self) {
+        let engine = self.clone();
+        self.inner.tasks.spawn("sweep", move |stopping| async move {
+            loop {
+                if let Err(error) = engine.sweep_once().await {
+                    warn!(%error, "open recoveries could not be looked at");
+                }
+                tokio::select! {
+                    () = stopping.cancelled() => return,
+                    () = sleep(SWEEP) => {}
+                }
+            }
+        });
+    }
+
+    async fn sweep_once(&self) -> Result<(), Error> {
+        let mut before = None;
+        loop {
+            let filter = RecoveryFilter {
+                sandbox: None,
+                open_only: true,
+                before: before.take(),
+                limit: PAGE,
+            };
+            let page = self.journal().list(&filter).await?;
+            let last = page.last().map(|s| (s.header.created_ms, s.header.name.to_string()));
+            let full = page.len() == PAGE as usize;
+            for stored in page {
+                let name = stored.header.name.clone();
+                if !self.is_due(&stored) {
+                    continue;
+                }
+                if let Err(error) = self.take_up(stored, false).await {
+                    warn!(recovery = %name, %error, "an open recovery could not be taken up yet");
+                }
+            }
+            if !full {
+                return Ok(());
+            }
+            before = last;
+        }
+    }
+
+    /// A parked one is looked at again after a time that doubles; one that is open and not at work, at once.
+    fn is_due(&self, stored: &Stored) -> bool {
+        if self.is_running(&stored.header.name) {
+            return false;
+        }
+        let Ok(folded) = folded(stored) else { return false };
+        match folded.standing {
+            Standing::Parked(_) => {
+                let factor = 1_u32 << folded.parks.saturating_sub(1).min(10);
+                let wait = self.world().config.park_retry.saturating_mul(factor).min(LONGEST);
+                let parked_ms = stored.events.last().map_or(0, |row| row.at_ms);
+                let waited = self.world().now().0.saturating_sub(parked_ms);
+                u128::from(waited) >= wait.as_millis()
+            }
+            Standing::Running => true,
+            Standing::Refused | Standing::Ended(_) => false,
+        }
+    }
+
+    /// Goes on with an open recovery: takes its lease under its own name, resumes it if it waits, sets it to work.
+    ///
+    /// # Errors
+    /// Somebody else holds the record; the journal is one of another version; registry or journal cannot be used.
+    pub(super) async fn take_up(&self, stored: Stored, cancel: bool) -> Result<(), Error> {
+        let Stored { header, events: mut rows } = stored;
+        let Some(place) = self.reserve(&header.name) else { return Ok(()) };
+        place.cancel.store(cancel, Ordering::SeqCst);
+        if header.plan.saga_version != SAGA_VERSION {
+            let message = format!(
+                "{} was written by version {} of its saga; this orchestrator runs version {SAGA_VERSION}",
+                header.name, header.plan.saga_version
+            );
+            return Err(Error::new(Code::Refused, "SAGA_VERSION_UNKNOWN", message)
+                .next_step("run the orchestrator that wrote it until it has ended"));
+        }
+        let approved = Approved::new(header.plan.clone()).map_err(|error| {
+            let message = format!("{}: {error}; its journal is not touched", header.name);
+            Error::new(Code::DataLoss, "PLAN_NOT_APPROVED", message)
+        })?;
+        let ttl = self.world().config.lease_ttl;
+        let lease =
+            self.world().registry.acquire(header.target(), header.name.as_str(), ttl).await?;
+        // Under the lease, what is in the journal is all there is.
+        if let Some(now) = self.journal().recovery(&header.name).await? {
+            rows = now.events;
+        }
+        if let Some(resumed) = resumed(header.plan.saga, &rows)? {
+            let seq = rows.last().map_or(0, |row| row.seq) + 1;
+            let row = Row { seq, at_ms: self.world().now().0, event: resumed, terminal: false };
+            self.journal().append(&header.name, &row).await?;
+            rows.push(row);
+        }
+        info!(recovery = %header.name, events = rows.len(), "recovery is taken up");
+        self.start(place, Work { header, approved, rows, lease, resumed: true });
+        Ok(())
+    }
+
+    /// Resumes a parked recovery because somebody asks for it.
+    ///
+    /// # Errors
+    /// FAILED_PRECONDITION when it is not parked.
+    pub async fn retry(&self, name: &salvor_core::id::RecoveryName) -> Result<(), Error> {
+        let (stored, folded) = self.recovery(name).await?;
+        match folded.standing {
+            Standing::Parked(_) | Standing::Running => self.take_up(stored, false).await,
+            Standing::Refused | Standing::Ended(_) => {
+                let message = format!("{name} has ended; there is nothing to resume");
+                Err(Error::new(Code::Refused, "RECOVERY_ENDED", message)
+                    .next_step(format!("salvor recover {}", stored.header.target())))
+            }
+        }
+    }
+}
+
+/// The event that resumes a recovery that waits; `None` for one that does not.
+fn resumed(saga: SagaKind, rows: &[Row]) -> Result<Option<String>, Error> {
+    match saga {
+        SagaKind::StaleRecovery => resumed_as::<StaleRecovery>(rows),
+        SagaKind::Revive => resumed_as::<Revive>(rows),
+        SagaKind::Destroy => resumed_as::<Destroy>(rows),
+        SagaKind::Rebuild => Ok(None),
+    }
+}
+
+fn resumed_as<S: Saga>(rows: &[Row]) -> Result<Option<String>, Error> {
+    let events = crate::runner::events::<S>(rows)?;
+    let parked = events.last().is_some_and(|event| {
+        use salvor_core::saga::Narrate as _;
+        event.outcome() == "parked"
+    });
+    if !parked {
+        return Ok(None);
+    }
+    let text = serde_json::to_string(&S::resumed())
+        .map_err(|_| Error::internal("an event has no JSON form"))?;
+    Ok(Some(text))
+}

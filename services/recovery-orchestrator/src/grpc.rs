@@ -1,0 +1,251 @@
+//! Handlers: parse, call, convert. No rule lives here.
+
+mod input;
+
+use std::pin::Pin;
+
+use futures::Stream;
+use salvor_core::{guards, path::SagaKind};
+use salvor_proto::{
+    Error,
+    recovery::v1::{self as pb, recovery_service_server::RecoveryService},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    engine::{Accepted, Engine},
+    folded::{Folded, Standing},
+    journal::{DecisionFilter, RecoveryFilter, Stored},
+    view,
+};
+
+/// The service.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    engine: Engine,
+}
+
+impl Api {
+    pub(crate) const fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    /// A recovery as it is answered; the default pointer is read back for one that brought something back.
+    async fn shown(&self, stored: &Stored, folded: &Folded) -> pb::Recovery {
+        let mut is_default = false;
+        if let Standing::Ended(_) = folded.standing {
+            let record = self.engine.world().registry.sandbox(stored.header.target()).await;
+            is_default = record.is_ok_and(|record| record.is_default);
+        }
+        view::recovery(stored, folded, is_default)
+    }
+
+    async fn accepted(
+        &self,
+        accepted: Accepted,
+    ) -> Result<(Option<pb::Recovery>, Option<pb::Plan>), Error> {
+        let recovery = match &accepted.recovery {
+            Some(name) => {
+                let (stored, folded) = self.engine.recovery(name).await?;
+                Some(self.shown(&stored, &folded).await)
+            }
+            None => None,
+        };
+        let plan = accepted.plan.as_ref().map(|(plan, evidence)| view::plan(plan, evidence));
+        Ok((recovery, plan))
+    }
+}
+
+#[tonic::async_trait]
+impl RecoveryService for Api {
+    async fn adopt_sandbox(
+        &self,
+        request: Request<pb::AdoptSandboxRequest>,
+    ) -> Result<Response<pb::AdoptSandboxResponse>, Status> {
+        let sandbox = self.engine.adopt(request.into_inner()).await?;
+        Ok(Response::new(pb::AdoptSandboxResponse { sandbox: Some(sandbox) }))
+    }
+
+    async fn adopt_gateway(
+        &self,
+        request: Request<pb::AdoptGatewayRequest>,
+    ) -> Result<Response<pb::AdoptGatewayResponse>, Status> {
+        let (gateway, workspace) = input::adopt_gateway(&request.into_inner())?;
+        Ok(Response::new(self.engine.adopt_gateway(&gateway, &workspace).await?))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, Status> {
+        let name = input::record(&request.into_inner().name)?;
+        let status = self.engine.status(&name).await?;
+        Ok(Response::new(pb::GetStatusResponse { status: Some(status) }))
+    }
+
+    async fn get_verdict(
+        &self,
+        request: Request<pb::GetVerdictRequest>,
+    ) -> Result<Response<pb::GetVerdictResponse>, Status> {
+        let name = input::record(&request.into_inner().name)?;
+        Ok(Response::new(self.engine.verdict(&name).await?))
+    }
+
+    async fn plan_recovery(
+        &self,
+        request: Request<pb::PlanRecoveryRequest>,
+    ) -> Result<Response<pb::PlanRecoveryResponse>, Status> {
+        let (name, request) = input::plan(&request.into_inner())?;
+        let plan = self.engine.plan(&name, request).await?;
+        Ok(Response::new(pb::PlanRecoveryResponse { plan: Some(plan) }))
+    }
+
+    async fn connect_sandbox(
+        &self,
+        request: Request<pb::ConnectSandboxRequest>,
+    ) -> Result<Response<pb::ConnectSandboxResponse>, Status> {
+        let name = input::record(&request.into_inner().name)?;
+        Ok(Response::new(self.engine.connect(&name).await?))
+    }
+
+    async fn recover_sandbox(
+        &self,
+        request: Request<pb::RecoverSandboxRequest>,
+    ) -> Result<Response<pb::RecoverSandboxResponse>, Status> {
+        let ask = input::recover(request.into_inner())?;
+        let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
+        Ok(Response::new(pb::RecoverSandboxResponse { recovery, plan }))
+    }
+
+    async fn destroy_sandbox(
+        &self,
+        request: Request<pb::DestroySandboxRequest>,
+    ) -> Result<Response<pb::DestroySandboxResponse>, Status> {
+        let ask = input::destroy(request.into_inner())?;
+        let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
+        Ok(Response::new(pb::DestroySandboxResponse { recovery, plan }))
+    }
+
+    async fn get_recovery(
+        &self,
+        request: Request<pb::GetRecoveryRequest>,
+    ) -> Result<Response<pb::GetRecoveryResponse>, Status> {
+        let name = input::recovery(&request.into_inner().name)?;
+        let (stored, folded) = self.engine.recovery(&name).await?;
+        let recovery = Some(self.shown(&stored, &folded).await);
+        Ok(Response::new(pb::GetRecoveryResponse { recovery }))
+    }
+
+    async fn list_recoveries(
+        &self,
+        request: Request<pb::ListRecoveriesRequest>,
+    ) -> Result<Response<pb::ListRecoveriesResponse>, Status> {
+        let filter: RecoveryFilter = input::list_recoveries(&request.into_inner())?;
+        let found = self.engine.journal().list(&filter).await?;
+        Ok(Response::new(input::recoveries_page(&found, filter.limit)))
+    }
+
+    type WatchRecoveryStream =
+        Pin<Box<dyn Stream<Item = Result<pb::WatchRecoveryResponse, Status>> + Send>>;
+
+    async fn watch_recovery(
+        &self,
+        request: Request<pb::WatchRecoveryRequest>,
+    ) -> Result<Response<Self::WatchRecoveryStream>, Status> {
+        let name = input::recovery(&request.into_inner().name)?;
+        self.engine.recovery(&name).await?;
+        let (sender, receiver) = tokio::sync::mpsc::channel(16);
+        let api = self.clone();
+        tokio::spawn(async move { api.watch(&name, &sender).await });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn wait_recovery(
+        &self,
+        request: Request<pb::WaitRecoveryRequest>,
+    ) -> Result<Response<pb::WaitRecoveryResponse>, Status> {
+        let (name, timeout) = input::wait(&request.into_inner())?;
+        let (stored, folded) = self.engine.wait(&name, timeout).await?;
+        let recovery = Some(self.shown(&stored, &folded).await);
+        Ok(Response::new(pb::WaitRecoveryResponse { recovery }))
+    }
+
+    async fn cancel_recovery(
+        &self,
+        request: Request<pb::CancelRecoveryRequest>,
+    ) -> Result<Response<pb::CancelRecoveryResponse>, Status> {
+        let name = input::recovery(&request.into_inner().name)?;
+        let (stored, folded) = self.engine.cancel(&name).await?;
+        let recovery = Some(self.shown(&stored, &folded).await);
+        Ok(Response::new(pb::CancelRecoveryResponse { recovery }))
+    }
+
+    async fn retry_recovery(
+        &self,
+        request: Request<pb::RetryRecoveryRequest>,
+    ) -> Result<Response<pb::RetryRecoveryResponse>, Status> {
+        let name = input::recovery(&request.into_inner().name)?;
+        self.engine.retry(&name).await?;
+        let (stored, folded) = self.engine.recovery(&name).await?;
+        let recovery = Some(self.shown(&stored, &folded).await);
+        Ok(Response::new(pb::RetryRecoveryResponse { recovery }))
+    }
+
+    async fn list_decisions(
+        &self,
+        request: Request<pb::ListDecisionsRequest>,
+    ) -> Result<Response<pb::ListDecisionsResponse>, Status> {
+        let filter: DecisionFilter = input::list_decisions(&request.into_inner())?;
+        let found = self.engine.journal().decisions(&filter).await?;
+        Ok(Response::new(input::decisions_page(&found, filter.limit)))
+    }
+
+    async fn list_guards(
+        &self,
+        _: Request<pb::ListGuardsRequest>,
+    ) -> Result<Response<pb::ListGuardsResponse>, Status> {
+        let guards = SagaKind::ALL
+            .iter()
+            .flat_map(|&saga| guards::table(saga).iter().map(move |row| input::guard(saga, row)));
+        Ok(Response::new(pb::ListGuardsResponse { guards: guards.collect() }))
+    }
+}
+
+impl Api {
+    /// Sends a recovery at each change until it has ended or is parked, or the caller is gone.
+    async fn watch(
+        &self,
+        name: &salvor_core::id::RecoveryName,
+        sender: &tokio::sync::mpsc::Sender<Result<pb::WatchRecoveryResponse, Status>>,
+    ) {
+        let mut changes = self.engine.journal().changes();
+        let mut sent = None;
+        loop {
+            changes.borrow_and_update();
+            let (stored, folded) = match self.engine.recovery(name).await {
+                Ok(found) => found,
+                Err(error) => {
+                    // A caller that is gone needs no error.
+                    let _ = sender.send(Err(error.into())).await;
+                    return;
+                }
+            };
+            let events = stored.events.len();
+            if sent != Some(events) {
+                sent = Some(events);
+                let recovery = Some(self.shown(&stored, &folded).await);
+                if sender.send(Ok(pb::WatchRecoveryResponse { recovery })).await.is_err() {
+                    return;
+                }
+            }
+            if folded.standing != Standing::Running {
+                return;
+            }
+            tokio::select! {
+                () = sender.closed() => return,
+                told = changes.changed() => if told.is_err() { return },
+            }
+        }
+    }
+}

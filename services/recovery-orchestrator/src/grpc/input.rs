@@ -1,0 +1,249 @@
+//! What handlers take in and give out: checked, with the field's name in every complaint.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use salvor_core::{
+    Check, Evidence, Request, SagaKind,
+    id::{PlanDigest, RecoveryName},
+    name::{GatewayName, RecordName, Workspace},
+};
+use salvor_proto::{Error, recovery::v1 as pb, time::plain};
+
+use crate::{
+    engine::Ask,
+    folded::folded,
+    journal::{DecisionFilter, RecoveryFilter, Stored, StoredDecision},
+    view,
+};
+
+/// RecoverSandbox waits so long for evidence to settle, unless told otherwise.
+const SETTLE: Duration = Duration::from_secs(15);
+/// And so long at the most.
+const MAX_SETTLE: Duration = Duration::from_mins(1);
+/// WaitRecovery waits so long, unless told otherwise.
+const WAIT: Duration = Duration::from_mins(1);
+/// And so long at the most.
+const MAX_WAIT: Duration = Duration::from_mins(10);
+
+pub(super) fn record(name: &str) -> Result<RecordName, Error> {
+    name.parse().map_err(|error| Error::invalid("name", format!("{error}")))
+}
+
+pub(super) fn recovery(name: &str) -> Result<RecoveryName, Error> {
+    let id = name.strip_prefix("recoveries/").unwrap_or_default();
+    let well_formed = (1..=64).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if !well_formed {
+        return Err(Error::invalid("name", "must have the form recoveries/{recovery}"));
+    }
+    Ok(RecoveryName(name.to_owned()))
+}
+
+pub(super) fn adopt_gateway(
+    request: &pb::AdoptGatewayRequest,
+) -> Result<(GatewayName, String), Error> {
+    let gateway: GatewayName =
+        request.gateway.parse().map_err(|e| Error::invalid("gateway", format!("{e}")))?;
+    if !request.workspace.is_empty() {
+        let checked: Result<Workspace, _> = request.workspace.parse();
+        checked.map_err(|e| Error::invalid("workspace", format!("{e}")))?;
+    }
+    Ok((gateway, request.workspace.clone()))
+}
+
+pub(super) fn plan(request: &pb::PlanRecoveryRequest) -> Result<(RecordName, Request), Error> {
+    let name = record(&request.name)?;
+    if request.destroy {
+        return Ok((name, Request::Destroy));
+    }
+    Ok((name, path(request.path)?))
+}
+
+pub(super) fn recover(request: pb::RecoverSandboxRequest) -> Result<Ask, Error> {
+    Ok(Ask {
+        name: record(&request.name)?,
+        request: path(request.path)?,
+        request_id: request_id(&request.request_id)?,
+        validate_only: request.validate_only,
+        plan_digest: digest("plan_digest", request.plan_digest)?,
+        accepted_loss: None,
+        settle_timeout: settle(request.settle_timeout.as_ref())?,
+    })
+}
+
+pub(super) fn destroy(request: pb::DestroySandboxRequest) -> Result<Ask, Error> {
+    Ok(Ask {
+        name: record(&request.name)?,
+        request: Request::Destroy,
+        request_id: request_id(&request.request_id)?,
+        validate_only: request.validate_only,
+        plan_digest: None,
+        accepted_loss: digest("accept_data_loss", request.accept_data_loss)?,
+        settle_timeout: settle(request.settle_timeout.as_ref())?,
+    })
+}
+
+pub(super) fn wait(request: &pb::WaitRecoveryRequest) -> Result<(RecoveryName, Duration), Error> {
+    let timeout = bounded("timeout", request.timeout.as_ref(), WAIT, MAX_WAIT)?;
+    Ok((recovery(&request.name)?, timeout))
+}
+
+pub(super) fn list_recoveries(
+    request: &pb::ListRecoveriesRequest,
+) -> Result<RecoveryFilter, Error> {
+    let sandbox = match request.sandbox.as_str() {
+        "" => None,
+        name => Some(name.parse().map_err(|e| Error::invalid("sandbox", format!("{e}")))?),
+    };
+    let before = match open_token(&request.page_token)? {
+        Some(token) => {
+            let (ms, name) = token.split_once('/').ok_or_else(bad_token)?;
+            Some((ms.parse().map_err(|_| bad_token())?, name.to_owned()))
+        }
+        None => None,
+    };
+    let limit = page_size(request.page_size)?;
+    Ok(RecoveryFilter { sandbox, open_only: request.open_only, before, limit })
+}
+
+/// The page; full means that there may be more.
+pub(super) fn recoveries_page(found: &[Stored], limit: u32) -> pb::ListRecoveriesResponse {
+    let full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = found.last().filter(|_| full).map_or_else(String::new, |stored| {
+        seal_token(&format!("{}/{}", stored.header.created_ms, stored.header.name))
+    });
+    let shown = found.iter().filter_map(|stored| match folded(stored) {
+        Ok(folded) => {
+            let mut recovery = view::recovery(stored, &folded, false);
+            recovery.steps.clear();
+            Some(recovery)
+        }
+        Err(error) => {
+            tracing::error!(recovery = %stored.header.name, %error, "left out of a list");
+            None
+        }
+    });
+    pb::ListRecoveriesResponse { recoveries: shown.collect(), next_page_token: next }
+}
+
+pub(super) fn list_decisions(request: &pb::ListDecisionsRequest) -> Result<DecisionFilter, Error> {
+    let parent = request.parent.as_str();
+    if recovery(parent).is_err() {
+        let name: Result<RecordName, _> = parent.parse();
+        name.map_err(|_| {
+            Error::invalid(
+                "parent",
+                "must be recoveries/{recovery} or \
+                 gateways/{gateway}/workspaces/{workspace}/sandboxes/{sandbox}",
+            )
+        })?;
+    }
+    let after = match open_token(&request.page_token)? {
+        Some(token) => token.parse().map_err(|_| bad_token())?,
+        None => 0,
+    };
+    let limit = page_size(request.page_size)?;
+    Ok(DecisionFilter {
+        parent: parent.to_owned(),
+        refused_only: request.refused_only,
+        after,
+        limit,
+    })
+}
+
+pub(super) fn decisions_page(found: &[StoredDecision], limit: u32) -> pb::ListDecisionsResponse {
+    let full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
+    let last = found.last().filter(|_| full);
+    pb::ListDecisionsResponse {
+        next_page_token: last.map_or_else(String::new, |d| seal_token(&d.row.to_string())),
+        decisions: found.iter().map(view::stored_decision).collect(),
+    }
+}
+
+pub(super) fn guard(saga: SagaKind, row: &Check<Evidence>) -> pb::list_guards_response::Guard {
+    pb::list_guards_response::Guard {
+        id: row.id.to_owned(),
+        claim: row.claim.to_owned(),
+        saga: view::saga(saga).into(),
+        reasons: row.reasons.iter().map(|&reason| reason.to_owned()).collect(),
+        overridable: row.reasons.contains(&"DATA_LOSS_NOT_ACCEPTED"),
+    }
+}
+
+fn path(path: i32) -> Result<Request, Error> {
+    match pb::RecoveryPath::try_from(path) {
+        Ok(pb::RecoveryPath::Unspecified | pb::RecoveryPath::Auto) => Ok(Request::Auto),
+        Ok(pb::RecoveryPath::Revive) => Ok(Request::Revive),
+        Ok(pb::RecoveryPath::Rebuild) => Ok(Request::Rebuild),
+        Err(_) => Err(Error::invalid("path", format!("{path} is not a recovery path"))),
+    }
+}
+
+fn request_id(text: &str) -> Result<Option<String>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let id = uuid::Uuid::parse_str(text);
+    let id = id.map_err(|_| Error::invalid("request_id", "must be a UUID"))?;
+    Ok(Some(id.hyphenated().to_string()))
+}
+
+fn digest(field: &str, text: String) -> Result<Option<PlanDigest>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let hex = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !hex {
+        return Err(Error::invalid(field, "must be a plan's digest: 64 lower-case hex digits"));
+    }
+    Ok(Some(PlanDigest(text)))
+}
+
+fn settle(timeout: Option<&prost_types::Duration>) -> Result<Duration, Error> {
+    bounded("settle_timeout", timeout, SETTLE, MAX_SETTLE)
+}
+
+fn bounded(
+    field: &str,
+    given: Option<&prost_types::Duration>,
+    default: Duration,
+    max: Duration,
+) -> Result<Duration, Error> {
+    let Some(given) = given else { return Ok(default) };
+    if given.seconds < 0 || given.nanos < 0 {
+        return Err(Error::invalid(field, "must not be negative"));
+    }
+    let given = plain(given);
+    if given > max {
+        return Err(Error::invalid(field, format!("must be at most {} s", max.as_secs())));
+    }
+    Ok(given)
+}
+
+fn page_size(size: i32) -> Result<u32, Error> {
+    match u32::try_from(size) {
+        Ok(0) => Ok(100),
+        Ok(size @ 1..=1000) => Ok(size),
+        Ok(_) | Err(_) => Err(Error::invalid("page_size", "must be from 0 to 1000")),
+    }
+}
+
+fn seal_token(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(text)
+}
+
+fn open_token(token: &str) -> Result<Option<String>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad_token())?;
+    String::from_utf8(bytes).map(Some).map_err(|_| bad_token())
+}
+
+fn bad_token() -> Error {
+    Error::invalid("page_token", "is not one that this list answered; begin with the first page")
+}
+
+#[cfg(test)]
+mod tests;

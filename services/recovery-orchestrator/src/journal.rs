@@ -1,0 +1,219 @@
+//! The journal: what was planned, decided and done. SQLite, `synchronous=FULL`.
+//!
+//! A recovery is its header, written once with plan and decisions in one transaction, and its events, appended in order. Its
+//! state is the fold of those and is stored nowhere. Rows are never changed.
+
+mod read;
+mod schema;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use salvor_core::{Evidence, Plan, SagaKind, id::RecoveryName, name::RecordName};
+use salvor_proto::{Error, error::Code};
+use salvor_runtime::sqlite::{Database, Failure, Options};
+use tokio::sync::watch;
+
+pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
+
+/// A recovery's header: everything that is fixed once it is accepted or refused.
+#[derive(Debug, Clone)]
+pub struct Header {
+    /// Its name.
+    pub name: RecoveryName,
+    /// The caller's id for the request, if it gave one.
+    pub request_id: Option<String>,
+    /// What was decided, and what will be used.
+    pub plan: Plan,
+    /// What it rests on.
+    pub evidence: Evidence,
+    /// W3C `traceparent` of the span under which it was accepted.
+    pub traceparent: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub created_ms: u64,
+}
+
+/// A header with its events: all that is known of a recovery.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Fixed.
+    pub header: Header,
+    /// In order.
+    pub events: Vec<Row>,
+}
+
+/// One event as stored.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// From 1.
+    pub seq: i64,
+    /// Milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The saga's event, as JSON.
+    pub event: String,
+    /// Whether the recovery ended with it.
+    pub terminal: bool,
+}
+
+/// The open journal. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    db: Database,
+    changed: watch::Sender<u64>,
+    appends: Arc<AtomicU64>,
+    crash_after: Option<u64>,
+}
+
+// === impl Journal ===
+
+impl Journal {
+    /// Opens the journal, making it if need be.
+    ///
+    /// # Errors
+    /// The file cannot be made, opened or brought to this version's schema; nothing was changed then.
+    pub async fn open(
+        path: &Path,
+        crash_after: Option<u64>,
+    ) -> Result<Self, salvor_runtime::sqlite::Error> {
+        let db = Database::open(path, Options::default(), schema::MIGRATIONS).await?;
+        let (changed, _) = watch::channel(0);
+        Ok(Self { db, changed, appends: Arc::default(), crash_after })
+    }
+
+    /// A number that grows with every write: what watchers wait on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Stores a header with its decisions, in one transaction. `spans` are the decisions' span ids, in order.
+    ///
+    /// # Errors
+    /// The disk is full or broken; nothing was stored then. Cancellation: all or nothing.
+    pub async fn accept(&self, header: &Header, spans: &[String]) -> Result<(), Error> {
+        let mut tx = self.db.begin().await.map_err(|e| storage(&e))?;
+        let plan = json(&header.plan)?;
+        let evidence = json(&header.evidence)?;
+        sqlx::query(schema::INSERT_RECOVERY)
+            .bind(header.name.as_str())
+            .bind(header.plan.target.to_string())
+            .bind(&header.request_id)
+            .bind(plan)
+            .bind(evidence)
+            .bind(&header.traceparent)
+            .bind(header.plan.allowed())
+            .bind(signed(header.created_ms))
+            .execute(&mut *tx)
+            .await
+            .map_err(|e| storage(&e))?;
+        for (index, decision) in header.plan.decisions.iter().enumerate() {
+            sqlx::query(schema::INSERT_DECISION)
+                .bind(header.name.as_str())
+                .bind(i64::try_from(index).unwrap_or(i64::MAX))
+                .bind(header.plan.target.to_string())
+                .bind("plan")
+                .bind(json(decision)?)
+                .bind(decision.allows())
+                .bind(spans.get(index).map_or("", String::as_str))
+                .bind(signed(header.created_ms))
+                .execute(&mut *tx)
+                .await
+                .map_err(|e| storage(&e))?;
+        }
+        tx.commit().await.map_err(|e| storage(&e))?;
+        self.wrote();
+        Ok(())
+    }
+
+    /// Appends one event. `seq` must be the next one: of two writers one gets `ABORTED`.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept), and a conflict when `seq` is taken.
+    pub async fn append(&self, recovery: &RecoveryName, row: &Row) -> Result<(), Error> {
+        let inserted = sqlx::query(schema::INSERT_EVENT)
+            .bind(recovery.as_str())
+            .bind(row.seq)
+            .bind(signed(row.at_ms))
+            .bind(&row.event)
+            .bind(row.terminal)
+            .execute(self.db.writer())
+            .await;
+        match inserted {
+            Ok(_) => {
+                self.wrote();
+                Ok(())
+            }
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::new(
+                Code::Conflict,
+                "JOURNAL_CONFLICT",
+                format!("{recovery}: event {} was written by another runner", row.seq),
+            )),
+            Err(error) => Err(storage(&error)),
+        }
+    }
+
+    fn wrote(&self) {
+        let count = self.appends.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.crash_after == Some(count) {
+            crash();
+        }
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+}
+
+/// The journal as a test wants it to be found: this process is gone at this very point.
+fn crash() {
+    // SIGKILL cannot be caught: nothing after this line runs.
+    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
+}
+
+/// One word for each kind of storage failure, with what is untouched.
+fn storage(error: &sqlx::Error) -> Error {
+    let failure = Failure::of(error);
+    tracing::error!(%error, %failure, "the journal cannot be used");
+    let (code, reason, next) = match failure {
+        Failure::Full => (Code::Exhausted, "STORAGE_FULL", "free space on the journal's disk"),
+        Failure::Busy => (Code::Unavailable, "STORAGE_BUSY", "ask again"),
+        Failure::Corrupt => (Code::DataLoss, "STORAGE_CORRUPT", "restore the journal's file"),
+        Failure::ReadOnly | Failure::Io => {
+            (Code::Unavailable, "STORAGE_FAILED", "check the journal's disk")
+        }
+        Failure::Other => (Code::Internal, "STORAGE_FAILED", "see the orchestrator's log"),
+    };
+    let message = format!("the journal could not be used ({failure}); nothing was begun");
+    Error::new(code, reason, message).next_step(next)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| {
+        tracing::error!(%error, "a value has no JSON form");
+        Error::internal("a journal row could not be written; nothing was begun")
+    })
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+impl Header {
+    /// The record that it works on.
+    pub const fn target(&self) -> &RecordName {
+        &self.plan.target
+    }
+
+    /// Which definition it runs.
+    pub const fn saga(&self) -> SagaKind {
+        self.plan.saga
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! Reading the journal. A row that cannot be read is named and harms no other.
+
+use salvor_core::{Decision, Evidence, Plan, id::RecoveryName, name::RecordName};
+use salvor_proto::{Error, error::Code};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use super::{Header, Journal, Row, Stored, schema, storage, unsigned};
+
+/// Which recoveries to list.
+#[derive(Debug, Clone, Default)]
+pub struct RecoveryFilter {
+    /// Only of this record.
+    pub sandbox: Option<RecordName>,
+    /// Only those without an end.
+    pub open_only: bool,
+    /// Only those before this (creation time in ms, name), newest first.
+    pub before: Option<(u64, String)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which decisions to list.
+#[derive(Debug, Clone)]
+pub struct DecisionFilter {
+    /// `recoveries/{id}` or a record's name.
+    pub parent: String,
+    /// Only refusals.
+    pub refused_only: bool,
+    /// Only those after this row.
+    pub after: i64,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A decision as kept.
+#[derive(Debug, Clone)]
+pub struct StoredDecision {
+    /// Its position in the table: where the next page begins.
+    pub row: i64,
+    /// Whose.
+    pub recovery: RecoveryName,
+    /// Its place in the recovery, from 0.
+    pub index: i64,
+    /// `plan`, or a step.
+    pub phase: String,
+    /// The verdict.
+    pub decision: Decision,
+    /// Of the span that shows it.
+    pub span_id: String,
+    /// The recovery's plan and evidence.
+    pub header: Header,
+}
+
+impl Journal {
+    /// One recovery, whole.
+    pub async fn recovery(&self, name: &RecoveryName) -> Result<Option<Stored>, Error> {
+        let sql = format!("{} WHERE name = ?", schema::SELECT_RECOVERY);
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(name.as_str())
+            .fetch_optional(self.db.readers())
+            .await
+            .map_err(|e| storage(&e))?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let header = header(&row)?;
+        let events = self.events(name).await?;
+        Ok(Some(Stored { header, events }))
+    }
+
+    /// The recovery that a request made.
+    pub async fn by_request(&self, request_id: &str) -> Result<Option<Stored>, Error> {
+        let name: Option<String> =
+            sqlx::query_scalar("SELECT name FROM recoveries WHERE request_id = ?")
+                .bind(request_id)
+                .fetch_optional(self.db.readers())
+                .await
+                .map_err(|e| storage(&e))?;
+        match name {
+            Some(name) => self.recovery(&RecoveryName(name)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Recoveries, newest first, each with its events.
+    pub async fn list(&self, filter: &RecoveryFilter) -> Result<Vec<Stored>, Error> {
+        let open = if filter.open_only { schema::OPEN } else { "1" };
+        let sql = format!(
+            "{} WHERE {open} AND (?1 IS NULL OR sandbox = ?1)
+             AND (?2 IS NULL OR (created_ms, name) < (?2, ?3))
+             ORDER BY created_ms DESC, name DESC LIMIT ?4",
+            schema::SELECT_RECOVERY
+        );
+        let (before_ms, before_name) = match &filter.before {
+            Some((ms, name)) => (Some(super::signed(*ms)), name.clone()),
+            None => (None, String::new()),
+        };
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(filter.sandbox.as_ref().map(ToString::to_string))
+            .bind(before_ms)
+            .bind(before_name)
+            .bind(filter.limit)
+            .fetch_all(self.db.readers())
+            .await
+            .map_err(|e| storage(&e))?;
+        let mut found = Vec::with_capacity(rows.len());
+        for row in rows {
+            let header = match header(&row) {
+                Ok(header) => header,
+                Err(error) => {
+                    tracing::error!(%error, "a recovery's row cannot be read; it is left out");
+                    continue;
+                }
+            };
+            let events = self.events(&header.name).await?;
+            found.push(Stored { header, events });
+        }
+        Ok(found)
+    }
+
+    /// Kept decisions, oldest first.
+    pub async fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<StoredDecision>, Error> {
+        let column =
+            if filter.parent.starts_with("recoveries/") { "d.recovery" } else { "d.sandbox" };
+        let sql = format!(
+            "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, d.decision, d.span_id,
+                    r.name, r.request_id, r.plan, r.evidence, r.traceparent, r.created_ms
+             FROM decisions d JOIN recoveries r ON r.name = d.recovery
+             WHERE {column} = ? AND d.rowid > ? AND (? = 0 OR d.allowed = 0)
+             ORDER BY d.rowid LIMIT ?"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(&filter.parent)
+            .bind(filter.after)
+            .bind(filter.refused_only)
+            .bind(filter.limit)
+            .fetch_all(self.db.readers())
+            .await
+            .map_err(|e| storage(&e))?;
+        rows.iter().map(stored_decision).collect()
+    }
+
+    async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {
+        let rows = sqlx::query(schema::SELECT_EVENTS)
+            .bind(name.as_str())
+            .fetch_all(self.db.readers())
+            .await
+            .map_err(|e| storage(&e))?;
+        rows.iter().map(event).collect()
+    }
+}
+
+fn event(row: &SqliteRow) -> Result<Row, Error> {
+    let read = || -> Result<Row, sqlx::Error> {
+        Ok(Row {
+            seq: row.try_get("seq")?,
+            at_ms: unsigned(row.try_get("at_ms")?),
+            event: row.try_get("event")?,
+            terminal: row.try_get("terminal")?,
+        })
+    };
+    read().map_err(|e| storage(&e))
+}
+
+fn header(row: &SqliteRow) -> Result<Header, Error> {
+    let get = |column: &str| row.try_get::<String, _>(column).map_err(|e| storage(&e));
+    let name = RecoveryName(get("name")?);
+    let damaged = |what: &str, error: &serde_json::Error| {
+        tracing::error!(recovery = %name, what, %error, "a journal row cannot be read");
+        Error::new(
+            Code::DataLoss,
+            "JOURNAL_ROW_UNREADABLE",
+            format!("{name}: its {what} cannot be read; other recoveries are not touched by that"),
+        )
+    };
+    let plan: Plan = serde_json::from_str(&get("plan")?).map_err(|e| damaged("plan", &e))?;
+    let evidence: Evidence =
+        serde_json::from_str(&get("evidence")?).map_err(|e| damaged("evidence", &e))?;
+    Ok(Header {
+        request_id: row.try_get("request_id").map_err(|e| storage(&e))?,
+        traceparent: row.try_get("traceparent").map_err(|e| storage(&e))?,
+        created_ms: unsigned(row.try_get("created_ms").map_err(|e| storage(&e))?),
+        name,
+        plan,
+        evidence,
+    })
+}
+
+fn stored_decision(row: &SqliteRow) -> Result<StoredDecision, Error> {
+    let header = header(row)?;
+    let text: String = row.try_get("decision").map_err(|e| storage(&e))?;
+    let decision = serde_json::from_str(&text).map_err(|error| {
+        tracing::error!(recovery = %header.name, %error, "a decision cannot be read");
+        Error::new(
+            Code::DataLoss,
+            "JOURNAL_ROW_UNREADABLE",
+            format!("{}: one of its decisions cannot be read", header.name),
+        )
+    })?;
+    Ok(StoredDecision {
+        row: row.try_get("row").map_err(|e| storage(&e))?,
+        recovery: header.name.clone(),
+        index: row.try_get("idx").map_err(|e| storage(&e))?,
+        phase: row.try_get("phase").map_err(|e| storage(&e))?,
+        span_id: row.try_get("span_id").map_err(|e| storage(&e))?,
+        decision,
+        header,
+    })
+}

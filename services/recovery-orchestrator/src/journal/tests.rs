@@ -1,0 +1,114 @@
+use salvor_core::{Limits, Planned, Request, plan::plan};
+
+use super::*;
+
+fn evidence() -> Evidence {
+    use salvor_core::{Fact, Timestamp, Why};
+    Evidence {
+        now: Timestamp(1_000),
+        target: "gateways/g/workspaces/w/sandboxes/s".parse().unwrap(),
+        record: Fact::unknown(Why::NotAsked, ""),
+        gateway: Fact::unknown(Why::Unavailable, ""),
+        live: Fact::unknown(Why::Unavailable, ""),
+        providers: Fact::unknown(Why::NotAsked, ""),
+        accepted_loss: None,
+    }
+}
+
+fn header(name: &str, created_ms: u64) -> Header {
+    let evidence = evidence();
+    let Planned::Plan(plan) = plan(&Limits::default(), Request::Auto, &evidence) else {
+        panic!("no plan");
+    };
+    Header {
+        name: RecoveryName(name.into()),
+        request_id: Some(format!("request-of-{name}")),
+        plan: *plan,
+        evidence,
+        traceparent: None,
+        created_ms,
+    }
+}
+
+async fn journal(dir: &tempfile::TempDir) -> Journal {
+    Journal::open(&dir.path().join("journal.db"), None).await.unwrap()
+}
+
+fn row(seq: i64, terminal: bool) -> Row {
+    Row { seq, at_ms: 5, event: "\"Resumed\"".into(), terminal }
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_read_back_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let header = header("recoveries/a", 7);
+    {
+        let journal = journal(&dir).await;
+        journal.accept(&header, &["ab".into()]).await.unwrap();
+        journal.append(&header.name, &row(1, false)).await.unwrap();
+    }
+    let journal = journal(&dir).await;
+    let stored = journal.recovery(&header.name).await.unwrap().unwrap();
+    assert_eq!(stored.header.plan, header.plan);
+    assert_eq!(stored.header.evidence, header.evidence);
+    assert_eq!(stored.events.len(), 1);
+    let by_request = journal.by_request("request-of-recoveries/a").await.unwrap().unwrap();
+    assert_eq!(by_request.header.name, header.name);
+}
+
+#[tokio::test]
+async fn of_two_writers_of_one_event_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir).await;
+    let header = header("recoveries/a", 7);
+    journal.accept(&header, &[]).await.unwrap();
+    journal.append(&header.name, &row(1, false)).await.unwrap();
+    let error = journal.append(&header.name, &row(1, false)).await.unwrap_err();
+    assert_eq!(error.reason(), "JOURNAL_CONFLICT");
+}
+
+#[tokio::test]
+async fn every_decision_is_kept_with_its_evidence() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir).await;
+    let header = header("recoveries/a", 7);
+    journal.accept(&header, &[]).await.unwrap();
+    let filter = DecisionFilter {
+        parent: header.target().to_string(),
+        refused_only: false,
+        after: 0,
+        limit: 100,
+    };
+    let kept = journal.decisions(&filter).await.unwrap();
+    let decisions: Vec<_> = kept.iter().map(|d| d.decision.clone()).collect();
+    assert_eq!(decisions, header.plan.decisions);
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_and_go_on_where_they_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir).await;
+    for (name, ms) in [("recoveries/a", 1), ("recoveries/b", 2), ("recoveries/c", 2)] {
+        journal.accept(&header(name, ms), &[]).await.unwrap();
+    }
+    let list = async |before| {
+        let filter = RecoveryFilter { before, limit: 2, ..RecoveryFilter::default() };
+        let found = journal.list(&filter).await.unwrap();
+        found.iter().map(|s| s.header.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None).await, ["recoveries/c", "recoveries/b"]);
+    assert_eq!(list(Some((2, "recoveries/b".into()))).await, ["recoveries/a"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_nothing_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir).await;
+    sqlx::query("PRAGMA max_page_count = 1").execute(journal.db.writer()).await.unwrap();
+    let mut big = header("recoveries/a", 7);
+    big.traceparent = Some("x".repeat(1 << 20));
+    let error = journal.accept(&big, &[]).await.unwrap_err();
+    assert_eq!(error.reason(), "STORAGE_FULL");
+    assert!(error.message().contains("nothing was begun"), "{error}");
+    assert!(journal.recovery(&big.name).await.unwrap().is_none());
+}

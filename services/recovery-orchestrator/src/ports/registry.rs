@@ -1,0 +1,170 @@
+//! The registry.
+
+use std::time::Duration;
+
+use salvor_core::{
+    id::Fence,
+    name::{GatewayName, RecordName},
+};
+use salvor_proto::{
+    Error,
+    registry::v1::{self as pb, registry_service_client::RegistryServiceClient},
+    time::duration,
+};
+use salvor_runtime::TracedChannel;
+use tonic::Status;
+
+/// A client of the registry. Clones share one connection.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    client: RegistryServiceClient<TracedChannel>,
+}
+
+/// A lease as held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Its fence token.
+    pub fence: Fence,
+}
+
+fn relayed(status: &Status) -> Error {
+    Error::relayed(status, "registry", "REGISTRY_UNAVAILABLE")
+}
+
+fn missing(what: &str) -> Error {
+    Error::internal(format!("the registry answered without {what}"))
+}
+
+impl Registry {
+    /// A client over `channel`.
+    pub fn new(channel: TracedChannel) -> Self {
+        Self { client: RegistryServiceClient::new(channel) }
+    }
+
+    /// Reads one record, a tombstone too.
+    pub async fn sandbox(&self, name: &RecordName) -> Result<pb::Sandbox, Error> {
+        let request = pb::GetSandboxRequest { name: name.to_string(), show_deleted: true };
+        let answer = self.client.clone().get_sandbox(request).await.map_err(|s| relayed(&s))?;
+        answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
+    }
+
+    /// Reads one gateway; `None` when it is not registered.
+    pub async fn gateway(&self, name: &GatewayName) -> Result<Option<pb::Gateway>, Error> {
+        let request = pb::GetGatewayRequest { name: name.to_string() };
+        match self.client.clone().get_gateway(request).await {
+            Ok(answer) => Ok(answer.into_inner().gateway),
+            Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
+            Err(status) => Err(relayed(&status)),
+        }
+    }
+
+    /// Makes a record.
+    pub async fn create(&self, request: pb::CreateSandboxRequest) -> Result<pb::Sandbox, Error> {
+        let answer = self.client.clone().create_sandbox(request).await.map_err(|s| relayed(&s))?;
+        answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
+    }
+
+    /// Changes the masked fields of a record, compare-and-swap on its etag.
+    pub async fn update(
+        &self,
+        sandbox: pb::Sandbox,
+        fields: &[&str],
+        fence: Option<Fence>,
+    ) -> Result<pb::Sandbox, Error> {
+        let request = pb::UpdateSandboxRequest {
+            sandbox: Some(sandbox),
+            update_mask: Some(prost_types::FieldMask {
+                paths: fields.iter().map(|&field| field.to_owned()).collect(),
+            }),
+            fence_token: fence.map_or(0, |fence| fence.0),
+            ..pb::UpdateSandboxRequest::default()
+        };
+        let answer = self.client.clone().update_sandbox(request).await.map_err(|s| relayed(&s))?;
+        answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
+    }
+
+    /// Turns a record into a tombstone.
+    pub async fn bury(&self, name: &RecordName, etag: &str, fence: Fence) -> Result<(), Error> {
+        let request = pb::DeleteSandboxRequest {
+            name: name.to_string(),
+            etag: etag.to_owned(),
+            fence_token: fence.0,
+            request_id: String::new(),
+        };
+        self.client.clone().delete_sandbox(request).await.map(|_| ()).map_err(|s| relayed(&s))
+    }
+
+    /// Copies a record verbatim.
+    pub async fn snapshot_entry(&self, name: &RecordName) -> Result<pb::EntrySnapshot, Error> {
+        let request = pb::SnapshotEntryRequest { name: name.to_string() };
+        let answer = self.client.clone().snapshot_entry(request).await.map_err(|s| relayed(&s))?;
+        answer.into_inner().snapshot.ok_or_else(|| missing("the copy"))
+    }
+
+    /// Puts a record back verbatim, compare-and-swap on its present etag.
+    pub async fn restore_entry(
+        &self,
+        snapshot: pb::EntrySnapshot,
+        etag: &str,
+        fence: Fence,
+    ) -> Result<(), Error> {
+        let request = pb::RestoreEntryRequest {
+            snapshot: Some(snapshot),
+            etag: etag.to_owned(),
+            fence_token: fence.0,
+        };
+        self.client.clone().restore_entry(request).await.map(|_| ()).map_err(|s| relayed(&s))
+    }
+
+    /// Hands out the sealed bytes, for a recreate.
+    pub async fn material(
+        &self,
+        name: &RecordName,
+        fence: Fence,
+    ) -> Result<pb::OpenSandboxMaterialResponse, Error> {
+        let request =
+            pb::OpenSandboxMaterialRequest { name: name.to_string(), fence_token: fence.0 };
+        let answer = self.client.clone().open_sandbox_material(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|s| relayed(&s))
+    }
+
+    /// Takes a record's lease.
+    ///
+    /// # Errors
+    /// `LEASE_HELD`, naming the holder.
+    pub async fn acquire(
+        &self,
+        name: &RecordName,
+        holder: &str,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
+        let request = pb::AcquireLeaseRequest {
+            sandbox: name.to_string(),
+            holder: holder.to_owned(),
+            ttl: Some(duration(ttl)),
+        };
+        let answer = self.client.clone().acquire_lease(request).await.map_err(|s| relayed(&s))?;
+        let lease = answer.into_inner().lease.ok_or_else(|| missing("the lease"))?;
+        Ok(Lease { fence: Fence(lease.fence_token) })
+    }
+
+    /// Extends a lease.
+    ///
+    /// # Errors
+    /// `LEASE_LOST`: somebody else may hold it now.
+    pub async fn renew(&self, name: &RecordName, lease: Lease, ttl: Duration) -> Result<(), Error> {
+        let request = pb::RenewLeaseRequest {
+            sandbox: name.to_string(),
+            fence_token: lease.fence.0,
+            ttl: Some(duration(ttl)),
+        };
+        self.client.clone().renew_lease(request).await.map(|_| ()).map_err(|s| relayed(&s))
+    }
+
+    /// Gives a lease back.
+    pub async fn release(&self, name: &RecordName, lease: Lease) -> Result<(), Error> {
+        let request =
+            pb::ReleaseLeaseRequest { sandbox: name.to_string(), fence_token: lease.fence.0 };
+        self.client.clone().release_lease(request).await.map(|_| ()).map_err(|s| relayed(&s))
+    }
+}

@@ -1,0 +1,63 @@
+//! Setting the service up, and adding it to a server.
+
+use std::sync::Arc;
+
+use salvor_proto::{
+    FILE_DESCRIPTOR_SET, recovery::v1::recovery_service_server::RecoveryServiceServer,
+};
+use salvor_runtime::{Server, SystemClock, Tasks, channel};
+
+use crate::{
+    collect::World,
+    config::Config,
+    engine::Engine,
+    grpc::Api,
+    journal::Journal,
+    ports::{Adapters, Registry},
+};
+
+/// Why an orchestrator cannot be set up. Nothing was begun then.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its journal.
+    #[error(transparent)]
+    Journal(#[from] salvor_runtime::sqlite::Error),
+    /// Its registry's address or certificates.
+    #[error("cannot call the registry")]
+    Registry(#[from] channel::Error),
+}
+
+/// An orchestrator, ready to serve.
+#[derive(Debug, Clone)]
+pub struct Orchestrator {
+    engine: Engine,
+}
+
+impl Orchestrator {
+    /// Opens the journal, and takes up what is open in it. `tasks` owns the recoveries at work: join it after the shutdown, so
+    /// that each finishes the step in hand and hands its lease back.
+    ///
+    /// # Errors
+    /// [`Error`]. An unreachable registry is not one of its reasons.
+    pub async fn open(config: Config, tasks: Tasks) -> Result<Self, Error> {
+        let journal = Journal::open(&config.journal, config.crash_after_append).await?;
+        let registry = Registry::new(channel::connect_lazy(&config.registry)?);
+        let clock = Arc::new(SystemClock);
+        let adapters = Adapters::new(config.adapter_tls.clone(), clock.clone());
+        let world = World { registry, adapters, clock, config: Arc::new(config) };
+        let engine = Engine::new(world, journal, tasks);
+        engine.sweep();
+        Ok(Self { engine })
+    }
+
+    /// Adds the service, and its descriptors, to a server.
+    #[must_use]
+    pub fn add_to(&self, server: Server) -> Server {
+        let api = Api::new(self.engine.clone());
+        server.descriptors(FILE_DESCRIPTOR_SET).service_with(|limits| {
+            RecoveryServiceServer::new(api)
+                .max_decoding_message_size(limits.decode_bytes)
+                .max_encoding_message_size(limits.encode_bytes)
+        })
+    }
+}

@@ -1,0 +1,208 @@
+//! What people read: refusals, explanations, next steps. Every sentence is made from evidence.
+
+use std::fmt::Write as _;
+
+use salvor_core::{
+    Denial, Evidence, Fact, FactName, Plan, Verdict,
+    evidence::{Live, Phase},
+    id::RecoveryName,
+    name::RecordName,
+    time::Readable,
+};
+use salvor_proto::{
+    Error,
+    error::{Code, Violation},
+};
+
+/// The error for a plan that a guard refused: one violation per denial, led by the first in table order.
+pub fn refusal(plan: &Plan, evidence: &Evidence, recovery: Option<&RecoveryName>) -> Error {
+    let denials: Vec<(&str, &Denial)> = plan
+        .decisions
+        .iter()
+        .filter_map(|decision| Some((&*decision.guard.0, decision.denial.as_ref()?)))
+        .collect();
+    let Some((_, first)) = denials.first() else {
+        return Error::internal("a plan without a refusal was refused");
+    };
+    let code = if first.is_unknown() { Code::Undetermined } else { Code::Refused };
+    let target = &plan.target;
+    let message = format!(
+        "{} of {target} was refused: {first}. Nothing was changed on {} or in the record",
+        plan.saga.in_words(),
+        target.owner()
+    );
+    let mut error = Error::new(code, first.reason(), message)
+        .next_step(next_step(first, evidence))
+        .with("gateway", target.owner().to_string())
+        .with("sandbox", target.to_string())
+        .with("verdict", verdict_word(plan.verdict))
+        .with("plan_digest", plan.digest.to_string());
+    if let Some(recovery) = recovery {
+        error = error.with("recovery", recovery.to_string());
+    }
+    if let Some(delay) = denials.iter().filter_map(|(_, denial)| denial.retry_after()).max() {
+        error = error.retry_after(delay);
+    }
+    for (guard, denial) in denials {
+        error = error.violation(Violation {
+            guard: guard.to_owned(),
+            subject: target.to_string(),
+            description: format!("{}: {denial}", denial.reason()),
+        });
+    }
+    error
+}
+
+/// What to run next after a denial. It works in the present state.
+pub fn next_step(denial: &Denial, evidence: &Evidence) -> String {
+    let name = &evidence.target;
+    match denial {
+        Denial::Unknown { why, .. } => why.remedy().to_owned(),
+        Denial::EvidenceTooOld { .. } => format!("salvor status {name}"),
+        Denial::GatewayWarming { .. }
+        | Denial::AbsenceTooRecent { .. }
+        | Denial::PhaseInMotion { .. } => {
+            let wait = denial.retry_after().unwrap_or_default();
+            format!("wait {}, then: salvor recover {name}", Readable(wait))
+        }
+        Denial::RecordIncomplete { .. } => {
+            format!("if the sandbox is live, capture it: salvor adopt --rebind {name}")
+        }
+        Denial::SeveralAgents { .. } => format!(
+            "adopt it again with the one agent to bring back: salvor adopt --rebind --agent KIND {name}"
+        ),
+        Denial::RecordNotActive { .. } => format!("salvor recoveries list --sandbox {name} --open"),
+        Denial::GatewayReplaced { .. } | Denial::DialectDiffers { .. } => {
+            format!("salvor gateways list; salvor verdict {name}")
+        }
+        Denial::SandboxPresent { .. } => format!("salvor connect {name}"),
+        Denial::SandboxAbsent => format!("salvor recover {name}"),
+        Denial::ForeignSandbox { .. } => {
+            format!("if the present sandbox is the one to keep: salvor adopt --rebind {name}")
+        }
+        Denial::NotStartable { .. } | Denial::NoCompleteSnapshot { .. } => {
+            not_rebuildable(evidence)
+        }
+        Denial::MaterialSealed { .. } => {
+            "start the registry with the key that sealed the record (--seal-key-file)".to_owned()
+        }
+        Denial::MaterialTooLarge { .. } => {
+            "make the spec or policy smaller on the gateway, then adopt it again".to_owned()
+        }
+        Denial::ProviderMissing { provider } => format!(
+            "create provider {provider} on {} again (workspace {}), then: salvor recover {name}",
+            name.owner(),
+            name.workspace
+        ),
+        Denial::ProviderExpired { provider, .. } => {
+            format!("renew the credential of provider {provider}, then: salvor recover {name}")
+        }
+        Denial::DataLossNotAccepted => format!("salvor plan --destroy {name}"),
+    }
+}
+
+/// A live sandbox is in use; a failed one may still hold what its owner wants to fetch.
+fn not_rebuildable(evidence: &Evidence) -> String {
+    let name = &evidence.target;
+    match evidence.live.shown() {
+        Some(Live::Present(present)) if present.phase == Phase::Ready => {
+            format!("salvor connect {name}")
+        }
+        _ => format!(
+            "fetch what is needed from the sandbox, then give it up: salvor plan --destroy {name}"
+        ),
+    }
+}
+
+/// Where a guard's facts come from.
+pub fn sources(facts: &[FactName], target: &RecordName) -> String {
+    let mut sources = String::new();
+    for fact in facts {
+        let source = match fact {
+            FactName::Record => "registry".to_owned(),
+            FactName::OwnerGateway | FactName::LiveView | FactName::Providers => {
+                target.owner().to_string()
+            }
+        };
+        if !sources.split(", ").any(|known| known == source) {
+            let comma = if sources.is_empty() { "" } else { ", " };
+            // Writing to a String cannot fail.
+            let _ = write!(sources, "{comma}{source}");
+        }
+    }
+    sources
+}
+
+/// The verdict, one upper-case word.
+pub const fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Live => "LIVE",
+        Verdict::Revivable => "REVIVABLE",
+        Verdict::Lost => "LOST",
+        Verdict::Hold => "HOLD",
+        Verdict::Failed => "FAILED",
+        Verdict::Foreign => "FOREIGN",
+        Verdict::Unknown => "UNKNOWN",
+        Verdict::Destroyed => "DESTROYED",
+        Verdict::Recovering => "RECOVERING",
+    }
+}
+
+/// Why the verdict is what it is, one sentence from the evidence.
+pub fn explain(verdict: Verdict, evidence: &Evidence) -> String {
+    let owner = evidence.target.owner();
+    let now = evidence.now;
+    match (verdict, &evidence.live) {
+        (Verdict::Destroyed, _) => "the sandbox was destroyed on purpose".to_owned(),
+        (Verdict::Recovering, _) => "a recovery or a destroy holds the record".to_owned(),
+        (_, Fact::Unknown { why, .. }) => {
+            format!("it is not known whether the sandbox exists: {}", why.sentence())
+        }
+        (Verdict::Unknown, _) => match &evidence.gateway {
+            Fact::Unknown { why, .. } => format!("{owner} is not known: {}", why.sentence()),
+            Fact::Known { .. } => {
+                format!("what answers as {owner} is not the gateway that the record was bound to")
+            }
+        },
+        (_, Fact::Known { value: Live::Absent { since }, .. }) => format!(
+            "{owner} says that the sandbox does not exist, at every look for {}",
+            Readable(since.age(now))
+        ),
+        (_, Fact::Known { value: Live::Present(present), .. }) => {
+            let mut text =
+                format!("{owner} has {} in phase {}", present.live_id, present.phase.as_str());
+            if let Some(reason) = &present.reason {
+                // Writing to a String cannot fail.
+                let _ = write!(text, " ({reason})");
+            }
+            if verdict == Verdict::Foreign {
+                text.push_str(", which is not the incarnation that the record speaks of");
+            }
+            text
+        }
+    }
+}
+
+/// What to run next in view of a verdict.
+pub fn after_verdict(verdict: Verdict, evidence: &Evidence) -> String {
+    let name = &evidence.target;
+    match verdict {
+        Verdict::Live => format!("salvor connect {name}"),
+        Verdict::Revivable | Verdict::Lost => format!("salvor recover {name}"),
+        Verdict::Hold => {
+            format!("salvor recover {name} waits for it, or look again: salvor status {name}")
+        }
+        Verdict::Failed => not_rebuildable(evidence),
+        Verdict::Foreign => {
+            format!("if the present sandbox is the one to keep: salvor adopt --rebind {name}")
+        }
+        Verdict::Unknown => match (&evidence.gateway, &evidence.live) {
+            (Fact::Unknown { why, .. }, _) | (_, Fact::Unknown { why, .. }) => {
+                why.remedy().to_owned()
+            }
+            _ => salvor_core::Why::ForeignGateway.remedy().to_owned(),
+        },
+        Verdict::Destroyed => "nothing; the name can be used again: salvor adopt".to_owned(),
+        Verdict::Recovering => format!("salvor recoveries list --sandbox {name} --open"),
+    }
+}
