@@ -45,11 +45,15 @@ pub(crate) enum Error {
     DefaultUnset,
     /// The caller's etag is not the present one.
     #[error(
-        "{name} has etag {current}, not {given}: it was changed since it was read; nothing was written"
+        "{name} has etag {current}, not {given}: it was changed since it was read; nothing was \
+         written"
     )]
     EtagMismatch { name: String, given: String, current: String },
     /// The caller's fence token is not that of the lease held.
-    #[error("the lease of {name} is held with fence token {current}, not {}; nothing was touched", shown(*given))]
+    #[error(
+        "the lease of {name} is held with fence token {current}, not {}; nothing was touched",
+        shown(*given)
+    )]
     Fenced { name: String, given: i64, current: i64 },
     /// The call needs a lease, and the caller names none.
     #[error("this needs the lease of {name}: give its fence_token; nothing was touched")]
@@ -72,12 +76,14 @@ pub(crate) enum Error {
     RequestIdReused { id: String },
     /// The changes are gone.
     #[error(
-        "changes after revision {asked} are no longer held; the oldest revision to resume from is {oldest}"
+        "changes after revision {asked} are no longer held; the oldest revision to \
+         resume from is {oldest}"
     )]
     Compacted { asked: i64, oldest: i64 },
     /// The revision is yet to come.
     #[error(
-        "revision {asked} is ahead of the registry, which is at {current}; was its database replaced?"
+        "revision {asked} is ahead of the registry, which is at {current}; was \
+         its database replaced?"
     )]
     Ahead { asked: i64, current: i64 },
     /// The stored bytes of one record are not what was written.
@@ -92,12 +98,14 @@ pub(crate) enum Error {
     GatewayUnreadable { name: String },
     /// The sealed bytes cannot be opened for want of a key.
     #[error(
-        "the {field} of {name} is sealed with key {key_id}, which is not in the key ring; the record is as it was"
+        "the {field} of {name} is sealed with key {key_id}, which is not in the key \
+         ring; the record is as it was"
     )]
     KeyMissing { name: String, field: &'static str, key_id: String },
     /// The sealed bytes of one record were altered.
     #[error(
-        "the sealed {field} of {name} is damaged or gone; nothing was handed out and nothing changed"
+        "the sealed {field} of {name} is damaged or gone; nothing was handed out and nothing \
+         changed"
     )]
     MaterialDamaged { name: String, field: &'static str },
     /// The copy was altered, or another registry made it.
@@ -107,7 +115,8 @@ pub(crate) enum Error {
     SnapshotAltered { name: String },
     /// The copy is of another incarnation.
     #[error(
-        "the snapshot is of {name} with uid {snapshot}, and that name now belongs to uid {current}; nothing was restored"
+        "the snapshot is of {name} with uid {snapshot}, and that name now belongs to uid \
+         {current}; nothing was restored"
     )]
     SnapshotOfOther { name: String, snapshot: String, current: String },
     /// Sealing failed.

@@ -39,7 +39,8 @@ impl Position {
     /// The position of `token`, if it is of a list that `request` describes.
     pub(crate) fn read(token: &str, keys: &KeyRing, request: &[&str]) -> Result<Self, Error> {
         let refused = || {
-            let problem = "is not the next_page_token of this list; list again without it, with every other field as before";
+            let problem = "is not the next_page_token of this list; list again without it, with \
+                           every other field as before";
             Error::invalid("page_token", problem)
         };
         if token.len() > MAX_TOKEN {

@@ -17,6 +17,7 @@ mod requests;
 mod row;
 mod schema;
 mod txn;
+mod view;
 mod write;
 
 use std::path::Path;
@@ -25,12 +26,12 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use salvor_runtime::Clock;
 use salvor_runtime::sqlite::{self, Database, Options};
-use sqlx::{Sqlite, Transaction};
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::error::Error;
 use crate::seal::KeyRing;
+use view::View;
 
 pub(crate) use entry::Restore;
 pub(crate) use gateways::GatewayChange;
@@ -115,8 +116,8 @@ impl Store {
     }
 
     /// A view of one committed state.
-    async fn read(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        Ok(self.inner.database.readers().begin().await?)
+    async fn read(&self) -> Result<View, Error> {
+        View::begin(self.inner.database.readers()).await
     }
 
     /// Runs `work` in one transaction, committed if it answers `Ok`. It runs to its end even if the caller goes away.

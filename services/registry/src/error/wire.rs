@@ -8,6 +8,8 @@ use tonic::Status;
 
 use super::Error;
 
+const ADD_KEY: &str = "add the key back to the file of --seal-key-file (the first key seals, all \
+                       open) and restart the registry";
 const BUSY_RETRY: Duration = Duration::from_millis(200);
 
 impl From<Error> for Status {
@@ -125,13 +127,17 @@ fn stored(error: &Error, message: String) -> Wire {
         Error::GatewayUnreadable { name } => {
             Wire::new(Code::DataLoss, "GATEWAY_UNREADABLE", message).with("name", name)
         }
-        Error::KeyMissing { name, key_id, .. } => Wire::new(Code::Refused, "SEAL_KEY_MISSING", message)
-            .with("name", name)
-            .with("key_id", key_id)
-            .next_step("add the key back to the file of --seal-key-file (the first key seals, all open) and restart"),
-        Error::MaterialDamaged { name, field } => Wire::new(Code::DataLoss, "MATERIAL_DAMAGED", message)
-            .with("name", name)
-            .with("field", *field),
+        Error::KeyMissing { name, key_id, .. } => {
+            Wire::new(Code::Refused, "SEAL_KEY_MISSING", message)
+                .with("name", name)
+                .with("key_id", key_id)
+                .next_step(ADD_KEY)
+        }
+        Error::MaterialDamaged { name, field } => {
+            Wire::new(Code::DataLoss, "MATERIAL_DAMAGED", message)
+                .with("name", name)
+                .with("field", *field)
+        }
         Error::SnapshotAltered { name } => {
             Wire::new(Code::Invalid, "SNAPSHOT_ALTERED", message).with("name", name)
         }

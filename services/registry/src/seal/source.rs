@@ -62,7 +62,7 @@ fn make(path: &Path) -> Result<(), Error> {
 fn warn_if_shared(path: &Path) {
     let mode = fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "the seal key file can be read by others; chmod 600 it");
+        tracing::warn!(path = %path.display(), "others can read the seal key file; chmod 600 it");
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Restore {
 
 /// What a snapshot's sealed bytes hold.
 #[derive(Clone, PartialEq, Eq, Message)]
-struct Copy {
+struct EntryCopy {
     #[prost(string, tag = "1")]
     uid: String,
     #[prost(bytes = "vec", tag = "2")]
@@ -62,7 +62,7 @@ impl Store {
             return Err(Error::SandboxDestroyed { name: name.into() });
         }
         let sandbox = version.sandbox(self.keys())?;
-        let mut copy = Copy {
+        let mut copy = EntryCopy {
             uid: version.uid.clone(),
             message: version.message.clone(),
             material: Vec::new(),
@@ -115,7 +115,7 @@ impl Txn {
         Ok((stored, reclaimed))
     }
 
-    async fn restore_material(&mut self, copy: &Copy) -> Result<(), Error> {
+    async fn restore_material(&mut self, copy: &EntryCopy) -> Result<(), Error> {
         for field in Field::ALL {
             let copied = copy.material.iter().find(|material| material.field == field.as_str());
             match copied {
@@ -176,7 +176,7 @@ fn settled_generation(keys: &KeyRing, present: &Version, copied: i64) -> i64 {
     }
 }
 
-fn seal(keys: &KeyRing, snapshot: &EntrySnapshot, copy: &Copy) -> Result<Vec<u8>, Error> {
+fn seal(keys: &KeyRing, snapshot: &EntrySnapshot, copy: &EntryCopy) -> Result<Vec<u8>, Error> {
     let sealed =
         keys.seal(&context(snapshot).each_ref().map(Vec::as_slice), &copy.encode_to_vec())?;
     let mut bytes = sealed.key_id.into_bytes();
@@ -184,7 +184,7 @@ fn seal(keys: &KeyRing, snapshot: &EntrySnapshot, copy: &Copy) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-fn open(keys: &KeyRing, snapshot: &EntrySnapshot) -> Result<Copy, Error> {
+fn open(keys: &KeyRing, snapshot: &EntrySnapshot) -> Result<EntryCopy, Error> {
     let altered = || Error::SnapshotAltered { name: snapshot.name.clone() };
     let (key_id, bytes) = snapshot.sealed.split_at_checked(KEY_ID_BYTES).ok_or_else(altered)?;
     let key_id = std::str::from_utf8(key_id).map_err(|_| altered())?;
@@ -197,7 +197,7 @@ fn open(keys: &KeyRing, snapshot: &EntrySnapshot) -> Result<Copy, Error> {
         }
         _ => altered(),
     })?;
-    Copy::decode(plain.as_slice()).map_err(|_| altered())
+    EntryCopy::decode(plain.as_slice()).map_err(|_| altered())
 }
 
 /// All that the snapshot says in the open is bound to its sealed bytes.

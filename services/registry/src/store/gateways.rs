@@ -67,7 +67,8 @@ impl Store {
     ) -> Result<(Vec<Gateway>, bool), Error> {
         let mut view = self.read().await?;
         let rows = sqlx::query(
-            "SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name > ? ORDER BY name LIMIT ?",
+            "SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name > ? \
+             ORDER BY name LIMIT ?",
         )
         .bind(after)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
@@ -186,7 +187,8 @@ impl Txn {
         .await?;
         if count > 0 {
             let records = sqlx::query_scalar(
-                "SELECT name FROM records WHERE gateway = ? AND state <> 4 AND superseded IS NULL ORDER BY name LIMIT ?",
+                "SELECT name FROM records WHERE gateway = ? AND state <> 4 AND superseded IS NULL \
+                 ORDER BY name LIMIT ?",
             )
             .bind(label)
             .bind(NAMED)
@@ -237,14 +239,17 @@ impl Txn {
     }
 
     async fn put_gateway(&mut self, entry: &Entry) -> Result<(), Error> {
-        sqlx::query("INSERT OR REPLACE INTO gateways (name, etag, digest, message, heartbeat) VALUES (?, ?, ?, ?, ?)")
-            .bind(&entry.name)
-            .bind(&entry.etag)
-            .bind(&entry.digest)
-            .bind(&entry.message)
-            .bind(&entry.heartbeat)
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO gateways (name, etag, digest, message, heartbeat) \
+             VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(&entry.name)
+        .bind(&entry.etag)
+        .bind(&entry.digest)
+        .bind(&entry.message)
+        .bind(&entry.heartbeat)
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 }

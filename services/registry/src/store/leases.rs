@@ -100,13 +100,16 @@ impl Txn {
     }
 
     async fn store_lease(&mut self, name: String, held: Held) -> Result<Lease, Error> {
-        sqlx::query("INSERT OR REPLACE INTO leases (name, fence_token, holder, expire_ms) VALUES (?, ?, ?, ?)")
-            .bind(&name)
-            .bind(held.fence_token)
-            .bind(&held.holder)
-            .bind(i64::try_from(held.expire_ms).unwrap_or(i64::MAX))
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO leases (name, fence_token, holder, expire_ms) \
+             VALUES (?, ?, ?, ?)",
+        )
+        .bind(&name)
+        .bind(held.fence_token)
+        .bind(&held.holder)
+        .bind(i64::try_from(held.expire_ms).unwrap_or(i64::MAX))
+        .execute(self.connection())
+        .await?;
         Ok(Lease {
             sandbox: name,
             holder: held.holder,

@@ -57,14 +57,17 @@ impl Txn {
         uid: &str,
         material: &Material,
     ) -> Result<(), Error> {
-        sqlx::query("INSERT OR REPLACE INTO material (uid, field, key_id, sha256, sealed) VALUES (?, ?, ?, ?, ?)")
-            .bind(uid)
-            .bind(material.field.as_str())
-            .bind(&material.sealed.key_id)
-            .bind(&material.sha256)
-            .bind(&material.sealed.bytes)
-            .execute(self.connection())
-            .await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO material (uid, field, key_id, sha256, sealed) \
+             VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(uid)
+        .bind(material.field.as_str())
+        .bind(&material.sealed.key_id)
+        .bind(&material.sha256)
+        .bind(&material.sealed.bytes)
+        .execute(self.connection())
+        .await?;
         Ok(())
     }
 

@@ -16,7 +16,8 @@ use crate::seal::KeyRing;
 macro_rules! versions {
     ($tail:literal) => {
         concat!(
-            "SELECT r.revision, r.name, r.uid, r.etag, r.state, r.is_default, r.digest, r.message, ",
+            "SELECT r.revision, r.name, r.uid, r.etag, r.state, r.is_default, ",
+            "r.digest, r.message, ",
             "s.key_id AS spec_key, p.key_id AS policy_key FROM records r ",
             "LEFT JOIN material s ON s.uid = r.uid AND s.field = 'spec' ",
             "LEFT JOIN material p ON p.uid = r.uid AND p.field = 'policy' ",
@@ -171,8 +172,8 @@ impl Txn {
             .execute(self.connection())
             .await?;
         sqlx::query(
-            "INSERT INTO records (revision, name, gateway, workspace, sandbox, uid, etag, state, is_default, digest, \
-             message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO records (revision, name, gateway, workspace, sandbox, uid, etag, state, \
+             is_default, digest, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(revision)
         .bind(&version.name)

@@ -177,6 +177,41 @@ async fn a_damaged_database_is_data_loss() {
 }
 
 #[tokio::test]
+async fn a_view_that_sqlite_ended_by_itself_leaves_no_stale_reader_behind() {
+    let (store, _directory) = store().await;
+    let mut present = store.create(create(b"x")).await.unwrap();
+    for index in 0..20 {
+        let mut view = store.read().await.unwrap();
+        row::current(&mut view, NAME).await.unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut *view).await.unwrap();
+        drop(view);
+        present.live_id = index.to_string();
+        present = store.update(change(&present, Field::LiveId)).await.unwrap();
+        assert_eq!(store.get(NAME, false).await.unwrap(), present);
+    }
+}
+
+#[tokio::test]
+async fn lists_walk_an_index_and_sort_nothing() {
+    let (store, _directory) = store().await;
+    let mut view = store.read().await.unwrap();
+    for (index, tail) in [
+        (
+            "records_by_sandbox",
+            "WHERE r.sandbox = ?5 AND r.name > ?1 AND r.name < ?8 ORDER BY r.name",
+        ),
+        ("records_by_name", "WHERE r.name > ?1 AND r.name < ?8 ORDER BY r.name"),
+        ("PRIMARY KEY", "WHERE r.revision > ?1 ORDER BY r.revision"),
+    ] {
+        let statement = format!("EXPLAIN QUERY PLAN {}{tail}", row::versions!(""));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&mut *view).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, 3)).collect();
+        assert!(plan[0].contains(index), "{plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_caller_that_goes_away_does_not_interrupt_its_write() {
     let (store, _directory) = store().await;
     let mut changed = store.subscribe();

@@ -182,7 +182,8 @@ impl Txn {
 /// A message that came back without its content stands for the content that is stored, and for no other.
 fn settle_echo(after: &mut Sandbox, before: &Sandbox, contents: &Contents) -> Result<(), Error> {
     let other = |field: &str| {
-        let problem = "is empty, and sha256 is not that of the stored content; send the content, or read the record again";
+        let problem = "is empty, and sha256 is not that of the stored content; send it, or \
+                       read the record again";
         Error::invalid(format!("sandbox.{field}.content"), problem)
     };
     if let (Some(spec), Content::Echo(sha256)) = (&mut after.spec, &contents.spec) {

@@ -140,7 +140,8 @@ async fn sealed_bytes_cannot_be_moved_between_records_or_fields() {
     let mut harness = Harness::start().await;
     let (a, b) = (harness.create("a").await, harness.create("b").await);
     let database = harness.sqlite().await;
-    let statement = "UPDATE material SET sealed = (SELECT sealed FROM material WHERE uid = ? AND field = 'spec') \
+    let statement = "UPDATE material SET sealed = (SELECT sealed FROM material \
+                     WHERE uid = ? AND field = 'spec') \
                      WHERE uid = ? AND field = 'spec'";
     sqlx::query(statement).bind(&a.uid).bind(&b.uid).execute(&database).await.unwrap();
     let received = refused(open(&mut harness, &b.name).await, Code::DataLoss, "MATERIAL_DAMAGED");

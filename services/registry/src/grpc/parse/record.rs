@@ -39,10 +39,14 @@ pub(super) fn field(path: &str) -> Result<Field, Error> {
         return Ok(*field);
     }
     let problem = match path {
-        "*" => "'*' is refused: name the fields, so that fields which this client does not know are kept".to_owned(),
+        "*" => "'*' is refused: name the fields, so that those which this client does not know \
+                are kept"
+            .to_owned(),
         "name" => "name is immutable".to_owned(),
         path if OUTPUT_ONLY.contains(&path) => format!("{path} is set by the registry alone"),
-        path if path.contains('.') => format!("{path:?} reaches into a field; name whole top-level fields"),
+        path if path.contains('.') => {
+            format!("{path:?} reaches into a field; name whole top-level fields")
+        }
         path => format!("a record has no field {path:?}"),
     };
     Err(Error::invalid("update_mask", problem))

@@ -1,0 +1,62 @@
+//! A view of one committed state, for reads of more than one statement.
+//!
+//! Invariant: a connection goes back to the pool outside of any transaction, or is closed. SQLite can end a transaction by
+//! itself (an I/O error, no memory); sqlx's own transactions do not notice, and the next ones on their connection would
+//! look at one old state for ever.
+
+use std::ops::{Deref, DerefMut};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use tokio::runtime::Handle;
+
+use crate::error::Error;
+
+/// A read transaction. Dropping it ends it.
+pub(super) struct View {
+    connection: Option<PoolConnection<Sqlite>>,
+}
+
+// === impl View ===
+
+impl View {
+    pub(super) async fn begin(readers: &SqlitePool) -> Result<Self, Error> {
+        let mut connection = readers.acquire().await?;
+        sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
+        Ok(Self { connection: Some(connection) })
+    }
+}
+
+impl Deref for View {
+    type Target = SqliteConnection;
+
+    #[expect(clippy::expect_used, reason = "only drop takes the connection")]
+    fn deref(&self) -> &SqliteConnection {
+        self.connection.as_ref().expect("a view has its connection until it is dropped")
+    }
+}
+
+impl DerefMut for View {
+    #[expect(clippy::expect_used, reason = "only drop takes the connection")]
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.connection.as_mut().expect("a view has its connection until it is dropped")
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(end(connection));
+            }
+            Err(_) => connection.close_on_drop(),
+        }
+    }
+}
+
+async fn end(mut connection: PoolConnection<Sqlite>) {
+    if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
+        connection.close_on_drop();
+    }
+}
