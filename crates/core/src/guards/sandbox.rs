@@ -16,9 +16,9 @@ pub(super) const SANDBOX_IS_ABSENT: Check<Evidence> = Check {
     claim: "the owner gateway says that the sandbox does not exist",
     facts: &[FactName::Record, FactName::LiveView],
     reasons: &["FOREIGN_SANDBOX", "PHASE_IN_MOTION", "SANDBOX_PRESENT"],
-    decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Absent { .. } => Ok(()),
-        Live::Present(present) => Err(in_the_way(record(limits, evidence)?, present)),
+    decide: |limits, evidence| match both(limits, evidence)? {
+        (Live::Absent { .. }, _) => Ok(()),
+        (Live::Present(present), record) => Err(in_the_way(record, present)),
     },
 };
 
@@ -28,9 +28,9 @@ pub(super) const ABSENCE_HAS_SETTLED: Check<Evidence> = Check {
     claim: "every look of the settle window said that the sandbox does not exist",
     facts: &[FactName::Record, FactName::LiveView],
     reasons: &["ABSENCE_TOO_RECENT", "FOREIGN_SANDBOX", "PHASE_IN_MOTION", "SANDBOX_PRESENT"],
-    decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Absent { since } => settled(limits, *since, evidence.now),
-        Live::Present(present) => Err(in_the_way(record(limits, evidence)?, present)),
+    decide: |limits, evidence| match both(limits, evidence)? {
+        (Live::Absent { since }, _) => settled(limits, *since, evidence.now),
+        (Live::Present(present), record) => Err(in_the_way(record, present)),
     },
 };
 
@@ -52,9 +52,9 @@ pub(super) const SANDBOX_IS_THE_RECORDED_ONE: Check<Evidence> = Check {
     claim: "the sandbox on the owner gateway is the incarnation that the record speaks of",
     facts: &[FactName::Record, FactName::LiveView],
     reasons: &["FOREIGN_SANDBOX", "RECORD_INCOMPLETE", "SANDBOX_ABSENT"],
-    decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Absent { .. } => Err(Denial::SandboxAbsent),
-        Live::Present(present) => same_incarnation(record(limits, evidence)?, present),
+    decide: |limits, evidence| match both(limits, evidence)? {
+        (Live::Absent { .. }, _) => Err(Denial::SandboxAbsent),
+        (Live::Present(present), record) => same_incarnation(record, present),
     },
 };
 
@@ -64,9 +64,9 @@ pub(super) const NAME_IS_FREE_OR_OURS: Check<Evidence> = Check {
     claim: "no other incarnation than the recorded one bears the name on the owner gateway",
     facts: &[FactName::Record, FactName::LiveView],
     reasons: &["FOREIGN_SANDBOX", "RECORD_INCOMPLETE"],
-    decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Absent { .. } => Ok(()),
-        Live::Present(present) => same_incarnation(record(limits, evidence)?, present),
+    decide: |limits, evidence| match both(limits, evidence)? {
+        (Live::Absent { .. }, _) => Ok(()),
+        (Live::Present(present), record) => same_incarnation(record, present),
     },
 };
 
@@ -168,6 +168,11 @@ fn in_the_way(record: &Record, present: &Present) -> Denial {
 
 fn live<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Live, Denial> {
     evidence.live.fresh(FactName::LiveView, evidence.now, limits)
+}
+
+/// The live view and the record, for the guards that compare them.
+fn both<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<(&'e Live, &'e Record), Denial> {
+    Ok((live(limits, evidence)?, record(limits, evidence)?))
 }
 
 fn record<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Record, Denial> {
