@@ -17,7 +17,7 @@ use crate::store::{Retention, Store};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No sealing keys.
-    #[error("no seal keys: {0}")]
+    #[error(transparent)]
     Keys(#[from] seal::Error),
     /// No database.
     #[error(transparent)]

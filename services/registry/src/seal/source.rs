@@ -1,8 +1,8 @@
 //! Where a key ring comes from.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::XChaCha20Poly1305;
@@ -34,7 +34,7 @@ fn make(path: &Path) -> Result<(), Error> {
     let failed = failed("create", path);
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     if let Some(directory) = directory {
-        fs::create_dir_all(directory).map_err(&failed)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(&failed)?;
     }
     let key = Key::<XChaCha20Poly1305>::try_generate().map_err(|_| Error::Random)?;
     let mut draft = path.as_os_str().to_owned();

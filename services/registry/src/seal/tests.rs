@@ -71,6 +71,8 @@ fn an_absent_key_file_is_made_once_for_its_owner_alone() {
     let lenient = KeySource::File { path: path.clone(), create: true };
     let first = load(&lenient).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let parent = std::fs::metadata(path.parent().unwrap()).unwrap();
+    assert_eq!(parent.permissions().mode() & 0o777, 0o700);
     let sealed = first.seal(&[], b"kept").unwrap();
     assert_eq!(load(&lenient).unwrap().open(&[], &sealed).unwrap(), b"kept");
     assert_eq!(load(&strict).unwrap().open(&[], &sealed).unwrap(), b"kept");
