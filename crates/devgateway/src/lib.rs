@@ -46,6 +46,7 @@ mod process;
 mod refusal;
 mod server;
 mod tls;
+pub mod user;
 mod watching;
 mod world;
 
