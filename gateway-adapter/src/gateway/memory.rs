@@ -1,0 +1,107 @@
+//! Since when a gateway has been healthy, without a gap.
+//!
+//! Invariant: every change of version or identity, every failed probe and every gap starts a new
+//! epoch; nothing that was concluded in one epoch counts in the next.
+
+use std::time::Duration;
+
+use salvor_proto::registry::v1::GatewayIdentity;
+use tokio::time::Instant;
+
+/// What is remembered of one gateway.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    epoch: u64,
+    healthy: Option<Stretch>,
+}
+
+#[derive(Debug)]
+struct Stretch {
+    since_ms: u64,
+    seen: Instant,
+    version: String,
+    identity: GatewayIdentity,
+}
+
+/// A stretch of health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// When it began, in milliseconds since the epoch.
+    pub ms: u64,
+    /// Its number.
+    pub epoch: u64,
+}
+
+// === impl Memory ===
+
+impl Memory {
+    /// A probe found the gateway healthy.
+    pub(super) fn healthy(
+        &mut self,
+        version: &str,
+        identity: &GatewayIdentity,
+        now_ms: u64,
+        gap: Duration,
+    ) -> Since {
+        let now = Instant::now();
+        let goes_on = self.healthy.as_mut().filter(|stretch| {
+            stretch.version == version
+                && stretch.identity == *identity
+                && now.duration_since(stretch.seen) <= gap
+        });
+        if let Some(stretch) = goes_on {
+            stretch.seen = now;
+            return Since { ms: stretch.since_ms, epoch: self.epoch };
+        }
+        self.epoch += 1;
+        self.healthy = Some(Stretch {
+            since_ms: now_ms,
+            seen: now,
+            version: version.to_owned(),
+            identity: identity.clone(),
+        });
+        Since { ms: now_ms, epoch: self.epoch }
+    }
+
+    /// A probe could not find it healthy.
+    pub(super) fn unhealthy(&mut self) {
+        if self.healthy.take().is_some() {
+            self.epoch += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GAP: Duration = Duration::from_secs(10);
+
+    fn identity(store_id: &str) -> GatewayIdentity {
+        GatewayIdentity { store_id: store_id.into(), ..Default::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_lasts_while_nothing_changes() {
+        let mut memory = Memory::default();
+        let first = memory.healthy("0.0.1", &identity("a"), 100, GAP);
+        tokio::time::advance(GAP).await;
+        assert_eq!(memory.healthy("0.0.1", &identity("a"), 200, GAP), first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_change_and_every_gap_starts_anew() {
+        let mut memory = Memory::default();
+        let mut before = memory.healthy("0.0.1", &identity("a"), 1, GAP);
+        let mut anew = |since: Since, ms| {
+            assert!(since.epoch > before.epoch && since.ms == ms, "{since:?} after {before:?}");
+            before = since;
+        };
+        anew(memory.healthy("0.0.2", &identity("a"), 2, GAP), 2);
+        anew(memory.healthy("0.0.2", &identity("b"), 3, GAP), 3);
+        memory.unhealthy();
+        anew(memory.healthy("0.0.2", &identity("b"), 4, GAP), 4);
+        tokio::time::advance(GAP + Duration::from_millis(1)).await;
+        anew(memory.healthy("0.0.2", &identity("b"), 5, GAP), 5);
+    }
+}
