@@ -19,3 +19,14 @@ mod guards {
 }
 
 mod names;
+
+mod sagas {
+    mod laws;
+    mod model;
+    mod models {
+        pub(super) mod destroy;
+        pub(super) mod revive;
+        pub(super) mod stale;
+    }
+    mod world;
+}
