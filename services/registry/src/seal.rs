@@ -81,7 +81,7 @@ impl KeyRing {
     /// Reads keys of 64 hexadecimal digits, separated by white space or commas. `#` begins a comment that ends its line.
     ///
     /// # Errors
-    /// [`Error::Malformed`] or [`Error::Empty`]; neither repeats the text.
+    /// No key, or one that is not of that form. The error does not repeat the text.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let entries = text
             .lines()

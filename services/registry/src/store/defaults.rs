@@ -44,7 +44,6 @@ impl Txn {
             Some(name) => Some(self.live(name).await?),
             None => None,
         };
-        // A damaged row keeps its bytes, and its damage must stay visible: it is not written again.
         if let Some(next) = &next {
             next.sandbox(&self.keys)?;
         }
@@ -63,9 +62,17 @@ impl Txn {
     }
 
     async fn flag(&mut self, mut version: Version, is_default: bool) -> Result<(), Error> {
+        let damaged = version.sandbox(&self.keys).is_err();
         version.is_default = is_default;
         let revision = self.next_revision();
         self.put(version, revision).await?;
+        if damaged {
+            // Its bytes go on as they are, and so must the knowledge that they are not what was written.
+            sqlx::query("UPDATE records SET digest = x'' WHERE revision = ?")
+                .bind(revision)
+                .execute(self.connection())
+                .await?;
+        }
         Ok(())
     }
 }

@@ -192,6 +192,23 @@ async fn a_view_that_sqlite_ended_by_itself_leaves_no_stale_reader_behind() {
 }
 
 #[tokio::test]
+async fn readers_that_go_away_at_any_point_leave_nothing_behind() {
+    let (store, _directory) = store().await;
+    let present = store.create(create(b"x")).await.unwrap();
+    for polls in 0..400 {
+        let mut reading = Box::pin(store.get(NAME, false));
+        for _ in 0..polls % 40 {
+            if futures::poll!(&mut reading).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(reading);
+        assert_eq!(store.get(NAME, false).await.unwrap(), present, "{polls}");
+    }
+}
+
+#[tokio::test]
 async fn lists_walk_an_index_and_sort_nothing() {
     let (store, _directory) = store().await;
     let mut view = store.read().await.unwrap();

@@ -20,6 +20,7 @@ pub(crate) struct Txn {
     pub(super) now_ms: u64,
     pub(super) retention: Retention,
     began_at: i64,
+    compacted: i64,
     revision: i64,
     dry: bool,
 }
@@ -33,13 +34,14 @@ impl Txn {
         now_ms: u64,
         retention: Retention,
     ) -> Result<Self, Error> {
-        let mut connection = writer.acquire().await?;
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        let connection = writer.acquire().await?;
         let keys = Arc::clone(keys);
-        let (began_at, revision, dry, ended) = (0, 0, false, false);
-        let mut txn = Self { connection, ended, keys, now_ms, retention, began_at, revision, dry };
-        let (revision, _) = position(txn.connection()).await?;
-        (txn.began_at, txn.revision) = (revision, revision);
+        let (began_at, revision, compacted, dry, ended) = (0, 0, 0, false, false);
+        let mut txn =
+            Self { connection, ended, keys, now_ms, retention, began_at, compacted, revision, dry };
+        sqlx::raw_sql("BEGIN IMMEDIATE").execute(txn.connection()).await?;
+        let (revision, compacted) = position(txn.connection()).await?;
+        (txn.began_at, txn.revision, txn.compacted) = (revision, revision, compacted);
         Ok(txn)
     }
 
@@ -89,9 +91,8 @@ impl Txn {
     /// Forgets superseded versions that are out of retention, an eighth of it at a time.
     async fn compact(&mut self, revision: i64) -> Result<(), Error> {
         let retention = i64::from(self.retention.revisions);
-        let (_, compacted) = position(self.connection()).await?;
         let floor = revision - retention;
-        if floor - compacted < (retention / 8).max(1) {
+        if floor - self.compacted < (retention / 8).max(1) {
             return Ok(());
         }
         sqlx::query("DELETE FROM records WHERE superseded <= ?")

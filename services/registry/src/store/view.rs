@@ -21,9 +21,10 @@ pub(super) struct View {
 
 impl View {
     pub(super) async fn begin(readers: &SqlitePool) -> Result<Self, Error> {
-        let mut connection = readers.acquire().await?;
-        sqlx::raw_sql("BEGIN").execute(&mut *connection).await?;
-        Ok(Self { connection: Some(connection) })
+        // From here on a caller that goes away leaves the end to drop, whether or not it had begun.
+        let mut view = Self { connection: Some(readers.acquire().await?) };
+        sqlx::raw_sql("BEGIN").execute(&mut *view).await?;
+        Ok(view)
     }
 }
 

@@ -46,6 +46,24 @@ async fn a_damaged_row_is_named_and_can_be_healed_from_a_snapshot() {
 }
 
 #[tokio::test]
+async fn a_damaged_default_gives_the_pointer_up_and_stays_damaged() {
+    let mut harness = Harness::start().await;
+    let (a, b) = (harness.create("a").await, harness.create("b").await);
+    let set = |name: &str| SetDefaultSandboxRequest { name: name.into() };
+    harness.client.set_default_sandbox(set(&a.name)).await.unwrap();
+    let statement = "UPDATE records SET message = x'ffff' WHERE superseded IS NULL AND name = ?";
+    damage(&harness, statement, &a.name).await;
+    let default = harness.client.get_default_sandbox(GetDefaultSandboxRequest {}).await;
+    refused(default, Code::DataLoss, "RECORD_UNREADABLE");
+    let previous = harness.client.set_default_sandbox(set(&b.name)).await.unwrap().into_inner();
+    assert_eq!(previous.previous, a.name);
+    assert!(harness.get(&b.name).await.unwrap().is_default);
+    refused(harness.get(&a.name).await, Code::DataLoss, "RECORD_UNREADABLE");
+    let back = harness.client.set_default_sandbox(set(&a.name)).await;
+    refused(back, Code::DataLoss, "RECORD_UNREADABLE");
+}
+
+#[tokio::test]
 async fn a_damaged_gateway_is_named_and_the_others_are_listed() {
     let mut harness = Harness::start().await;
     damage(&harness, "UPDATE gateways SET message = x'ffff' WHERE name = ?", "gateways/edge").await;
