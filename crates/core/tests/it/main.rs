@@ -3,7 +3,12 @@
 //! One binary, so that it links once. Nothing in here calls a guard to say what a guard should have said: expectations are
 //! written by hand, from the design.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod guards {
     mod cases;
@@ -21,6 +26,8 @@ mod guards {
 mod names;
 
 mod sagas {
+    mod events;
+    mod golden;
     mod laws;
     mod model;
     mod models {
@@ -28,5 +35,7 @@ mod sagas {
         pub(super) mod revive;
         pub(super) mod stale;
     }
+    mod parts;
+    mod table;
     mod world;
 }

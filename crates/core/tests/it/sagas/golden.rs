@@ -1,0 +1,58 @@
+//! How events are stored. Journals outlive versions, so these files only ever grow: a line that changes is a journal that
+//! can no longer be read.
+
+use std::fmt::Debug;
+
+use salvor_core::saga::Narrate;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::events;
+
+fn stored_as<E>(events: &[E], golden: &str)
+where
+    E: Serialize + DeserializeOwned + PartialEq + Debug + Narrate,
+{
+    let lines: Vec<String> = events.iter().map(|e| serde_json::to_string(e).unwrap()).collect();
+    let stored: Vec<&str> = golden.lines().collect();
+    assert_eq!(lines, stored, "as it should read:\n{}\n", lines.join("\n"));
+    for (event, line) in events.iter().zip(stored) {
+        assert_eq!(event, &serde_json::from_str::<E>(line).unwrap(), "{line}");
+        reads_well(event);
+    }
+}
+
+/// A row of a list of steps: a word for what came of it, and a sentence without the insides of the program.
+fn reads_well<E: Narrate + Debug>(event: &E) {
+    let snake = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    assert!(snake(event.outcome()) && !event.outcome().is_empty(), "{event:?}");
+    assert!(event.step().is_none_or(snake), "{event:?}");
+    let detail = event.detail();
+    assert!(!detail.contains("{ ") && !detail.contains("Some("), "{event:?}: {detail}");
+    let intent = format!("{event:?}").contains("Intended");
+    assert_eq!(intent, event.outcome() == "intended", "{event:?}");
+}
+
+#[test]
+fn a_stale_recoverys_journal_is_stored_as_ever() {
+    stored_as(&events::stale(), include_str!("golden/stale.jsonl"));
+}
+
+#[test]
+fn a_revives_journal_is_stored_as_ever() {
+    stored_as(&events::revive(), include_str!("golden/revive.jsonl"));
+}
+
+#[test]
+fn a_destroys_journal_is_stored_as_ever() {
+    stored_as(&events::destroy(), include_str!("golden/destroy.jsonl"));
+}
+
+#[test]
+fn what_is_not_an_event_is_not_read_as_one() {
+    use salvor_core::saga::{destroy, revive, stale};
+    for line in ["\"Deleted2\"", "{}", "null", "{\"Created\":7}", "\"Created\"", ""] {
+        assert!(serde_json::from_str::<stale::Event>(line).is_err(), "{line}");
+        assert!(serde_json::from_str::<revive::Event>(line).is_err(), "{line}");
+        assert!(serde_json::from_str::<destroy::Event>(line).is_err(), "{line}");
+    }
+}
