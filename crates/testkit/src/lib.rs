@@ -1,1 +1,10 @@
-//! Placeholder.
+//! What tests and benchmarks share: a whole salvor over loopback, and a receiver of telemetry.
+//!
+//! Everything runs the services' own code on ports of its own, so that tests neither see nor wait for one another. Waits are
+//! for conditions and bounded. Deliberately absent: assertions about salvor; those are the tests'.
+
+pub mod fleet;
+pub mod otlp;
+pub mod wait;
+
+pub use fleet::{Fleet, Options};

@@ -1,0 +1,441 @@
+//! A whole salvor over loopback: registry, gateway-adapter, orchestrator and development gateways, each on a port of its own.
+
+mod calls;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use salvor_devgateway::{
+    Control, DevGateway, Dialect, Phase,
+    user::{Seed, User},
+};
+use salvor_proto::{
+    gateway::v1::gateway_adapter_service_client::GatewayAdapterServiceClient,
+    recovery::v1::recovery_service_client::RecoveryServiceClient,
+    registry::v1::{self as registry, registry_service_client::RegistryServiceClient},
+};
+use salvor_runtime::{
+    Server, Shutdown, TracedChannel,
+    channel::{Endpoint, connect_lazy},
+    server::Limits,
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::wait::{PATIENCE, until};
+
+/// How a fleet is set up. The defaults are a fast one with one gateway, `lab`.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names and wires of the development gateways.
+    pub gateways: Vec<(&'static str, Dialect)>,
+    /// How much slower than real their phases are; 0.02 is fifty times faster.
+    pub time_scale: f64,
+    /// How long an absence must be seen, and a gateway be healthy.
+    pub settle: Duration,
+    /// Between two rounds of the adapter's observer; zero turns it off.
+    pub observe_interval: Duration,
+    /// For how long a sandbox may take to become ready.
+    pub ready_timeout: Duration,
+    /// How long leases run.
+    pub lease_ttl: Duration,
+    /// How soon a parked recovery is looked at again.
+    pub park_retry: Duration,
+    /// For how long a look that says nothing is repeated.
+    pub undetermined_timeout: Duration,
+    /// Run the orchestrator here. Otherwise the test runs its own, as a process.
+    pub orchestrator: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            gateways: vec![("lab", Dialect::V0_0)],
+            time_scale: 0.02,
+            settle: Duration::from_millis(150),
+            observe_interval: Duration::ZERO,
+            ready_timeout: Duration::from_secs(20),
+            lease_ttl: Duration::from_secs(5),
+            park_retry: Duration::from_millis(300),
+            undetermined_timeout: Duration::from_secs(2),
+            orchestrator: true,
+        }
+    }
+}
+
+/// A development gateway of the fleet.
+#[derive(Debug)]
+pub struct Lab {
+    /// Makes it misbehave and shows what happened.
+    pub control: Control,
+    /// Plays its user, in workspace `default`.
+    pub user: User,
+    /// Its wire.
+    pub dialect: Dialect,
+    running: Option<salvor_devgateway::Running>,
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Service {
+    /// Where it listens.
+    pub address: SocketAddr,
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+}
+
+/// The fleet. Dropping it ends everything that it started.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The registry.
+    pub registry: RegistryServiceClient<TracedChannel>,
+    /// The adapter.
+    pub adapter: GatewayAdapterServiceClient<TracedChannel>,
+    /// The orchestrator.
+    pub recovery: RecoveryServiceClient<TracedChannel>,
+    /// The gateways, by name.
+    pub labs: BTreeMap<String, Lab>,
+    /// Where the registry listens.
+    pub registry_service: Option<Service>,
+    /// Where the adapter listens.
+    pub adapter_service: Option<Service>,
+    /// Where the orchestrator listens, if it runs here.
+    pub orchestrator_service: Option<Service>,
+    options: Options,
+    dir: TempDir,
+}
+
+impl Fleet {
+    /// Starts everything, and waits until every gateway is registered, healthy and settled.
+    ///
+    /// # Errors
+    /// Something does not start.
+    pub async fn start(options: Options) -> Result<Self> {
+        let dir = tempfile::tempdir().context("no temporary directory")?;
+        let registry_service = start_registry(dir.path(), free().await?).await?;
+        let registry_url = url(registry_service.address);
+        let adapter_service = start_adapter(&options, &registry_url, free().await?).await?;
+        let mut labs = BTreeMap::new();
+        for (name, dialect) in &options.gateways {
+            let lab = start_lab(dir.path(), name, *dialect, options.time_scale).await?;
+            labs.insert((*name).to_owned(), lab);
+        }
+        let orchestrator_service = if options.orchestrator {
+            Some(start_orchestrator(&options, dir.path(), &registry_url, free().await?).await?)
+        } else {
+            None
+        };
+        let recovery_at =
+            orchestrator_service.as_ref().map_or(registry_service.address, |s| s.address);
+        let fleet = Self {
+            registry: RegistryServiceClient::new(channel(registry_service.address)?),
+            adapter: GatewayAdapterServiceClient::new(channel(adapter_service.address)?),
+            recovery: RecoveryServiceClient::new(channel(recovery_at)?),
+            labs,
+            registry_service: Some(registry_service),
+            adapter_service: Some(adapter_service),
+            orchestrator_service,
+            options,
+            dir,
+        };
+        fleet.register_gateways().await?;
+        Ok(fleet)
+    }
+
+    /// Starts a fleet with the defaults.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn lab() -> Result<Self> {
+        Self::start(Options::default()).await
+    }
+
+    /// Where everything is kept.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A gateway by name.
+    ///
+    /// # Panics
+    /// There is none.
+    #[expect(clippy::expect_used, reason = "a test that names an unknown gateway is wrong")]
+    pub fn gateway(&self, name: &str) -> &Lab {
+        self.labs.get(name).expect("a gateway of the fleet")
+    }
+
+    /// The registry's address.
+    pub fn registry_url(&self) -> String {
+        self.registry_service.as_ref().map(|s| url(s.address)).unwrap_or_default()
+    }
+
+    /// The orchestrator's journal.
+    pub fn journal(&self) -> std::path::PathBuf {
+        self.dir.path().join("orchestrator/journal.db")
+    }
+
+    /// Points the recovery client at an orchestrator that the test runs itself.
+    ///
+    /// # Errors
+    /// No address.
+    pub fn use_orchestrator(&mut self, address: SocketAddr) -> Result<()> {
+        self.recovery = RecoveryServiceClient::new(channel(address)?);
+        Ok(())
+    }
+
+    /// Creates a ready sandbox on a gateway as its user would, and answers its id.
+    ///
+    /// # Errors
+    /// The gateway refuses, or it does not become ready.
+    pub async fn sandbox(&self, gateway: &str, name: &str, seed: &Seed) -> Result<String> {
+        let lab = self.gateway(gateway);
+        let id = lab.user.create(name, seed).await?;
+        anyhow::ensure!(
+            lab.control.wait_phase(name, Phase::Ready, PATIENCE).await,
+            "{name} did not become ready"
+        );
+        Ok(id)
+    }
+
+    /// Ends the adapter, which vanishes in the middle of whatever it does.
+    pub async fn kill_adapter(&mut self) {
+        if let Some(mut service) = self.adapter_service.take() {
+            service.task.abort();
+            // An aborted task ends with a cancellation, which is what was asked for.
+            let _ = (&mut service.task).await;
+            service.shutdown.trigger();
+        }
+    }
+
+    /// Starts the adapter anew, on its old address.
+    ///
+    /// # Errors
+    /// Its port is taken.
+    pub async fn restart_adapter(&mut self) -> Result<()> {
+        self.kill_adapter().await;
+        let registry = self.registry_url();
+        let service = start_adapter(&self.options, &registry, free().await?).await?;
+        self.adapter = GatewayAdapterServiceClient::new(channel(service.address)?);
+        self.adapter_service = Some(service);
+        self.settled().await
+    }
+
+    /// Ends the orchestrator in an orderly way, and starts it anew on the same journal.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn restart_orchestrator(&mut self) -> Result<()> {
+        if let Some(service) = self.orchestrator_service.take() {
+            service.stop().await;
+        }
+        let registry = self.registry_url();
+        let service =
+            start_orchestrator(&self.options, self.dir.path(), &registry, free().await?).await?;
+        self.recovery = RecoveryServiceClient::new(channel(service.address)?);
+        self.orchestrator_service = Some(service);
+        Ok(())
+    }
+
+    /// Ends the registry in an orderly way, and starts it anew on its old address and data.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn restart_registry(&mut self) -> Result<()> {
+        let address = match self.registry_service.take() {
+            Some(service) => {
+                let address = service.address;
+                service.stop().await;
+                address
+            }
+            None => anyhow::bail!("the registry does not run"),
+        };
+        let listener = TcpListener::bind(address).await?;
+        self.registry_service = Some(start_registry(self.dir.path(), listener).await?);
+        Ok(())
+    }
+
+    /// Ends everything in an orderly way.
+    pub async fn stop(mut self) {
+        for service in [
+            self.orchestrator_service.take(),
+            self.adapter_service.take(),
+            self.registry_service.take(),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            service.stop().await;
+        }
+        for lab in self.labs.values_mut() {
+            if let Some(running) = lab.running.take() {
+                running.shutdown().await;
+            }
+        }
+    }
+
+    async fn register_gateways(&self) -> Result<()> {
+        for (name, lab) in &self.labs {
+            let gateway = registry::Gateway {
+                name: format!("gateways/{name}"),
+                endpoint: lab.control.uri(),
+                ..registry::Gateway::default()
+            };
+            let request = registry::RegisterGatewayRequest {
+                gateway: Some(gateway),
+                request_id: String::new(),
+            };
+            self.registry.clone().register_gateway(request).await?;
+        }
+        self.settled().await
+    }
+
+    /// Waits until every gateway is known to be healthy for the settle window.
+    async fn settled(&self) -> Result<()> {
+        for name in self.labs.keys() {
+            until("a settled gateway", || async {
+                let request = salvor_proto::gateway::v1::ProbeGatewayRequest {
+                    gateway: format!("gateways/{name}"),
+                };
+                let view =
+                    self.adapter.clone().probe_gateway(request).await.ok()?.into_inner().view?;
+                let known = self.known(name).await?;
+                self.healthy_for(&view).filter(|_| known)
+            })
+            .await;
+        }
+        Ok(())
+    }
+
+    /// Whether the registry knows the adapter that serves a gateway now, and the gateway's pin.
+    async fn known(&self, name: &str) -> Option<bool> {
+        let request = registry::GetGatewayRequest { name: format!("gateways/{name}") };
+        let gateway = self.registry.clone().get_gateway(request).await.ok()?.into_inner().gateway?;
+        let at = self.adapter_service.as_ref().map(|s| url(s.address))?;
+        let announced = gateway.heartbeat.is_some_and(|beat| beat.adapter_endpoint == at);
+        let pinned = gateway.pinned_identity.is_some_and(|pin| !pin.store_id.is_empty());
+        Some(announced && pinned)
+    }
+
+    fn healthy_for(&self, view: &salvor_proto::gateway::v1::GatewayView) -> Option<()> {
+        use salvor_proto::{gateway::v1::gateway_view::State, time::millis};
+        let Some(State::Healthy(healthy)) = &view.state else { return None };
+        let observed = millis(view.observe_time.as_ref()?);
+        let since = millis(healthy.healthy_since.as_ref()?);
+        let settled = u128::from(observed.saturating_sub(since)) >= self.options.settle.as_millis();
+        settled.then_some(())
+    }
+}
+
+impl Service {
+    /// Ends it in an orderly way.
+    pub async fn stop(mut self) {
+        self.shutdown.trigger();
+        // A service that ended badly has said so in the log.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.shutdown.trigger();
+    }
+}
+
+fn channel(address: SocketAddr) -> Result<TracedChannel> {
+    Ok(connect_lazy(&Endpoint::new(url(address)))?)
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+async fn free() -> Result<TcpListener> {
+    TcpListener::bind(("127.0.0.1", 0)).await.context("no free port")
+}
+
+fn server() -> Server {
+    Server::new(Limits { drain: Duration::from_secs(2), ..Limits::default() })
+}
+
+async fn start_registry(dir: &Path, listener: TcpListener) -> Result<Service> {
+    let address = listener.local_addr()?;
+    let config = salvor_registry::Config::new(dir.join("registry"));
+    let registry = salvor_registry::Registry::open(&config).await?;
+    let shutdown = Shutdown::new();
+    let over = shutdown.triggered();
+    let task = tokio::spawn(async move {
+        if let Err(error) = registry.add_to(server()).run(listener, over).await {
+            tracing::error!(%error, "the registry ended badly");
+        }
+        registry.close().await;
+    });
+    Ok(Service { address, shutdown, task })
+}
+
+async fn start_adapter(
+    options: &Options,
+    registry: &str,
+    listener: TcpListener,
+) -> Result<Service> {
+    let address = listener.local_addr()?;
+    let mut config = salvor_gateway_adapter::Config::new(registry);
+    config.heartbeat_interval = Duration::from_millis(50);
+    config.refresh_interval = Duration::from_millis(100);
+    config.observe_interval = options.observe_interval;
+    config.limits.read = Duration::from_secs(2);
+    config.limits.settle = Duration::from_secs(5);
+    let shutdown = Shutdown::new();
+    let over = shutdown.triggered();
+    let served = salvor_gateway_adapter::serve(config, server(), listener, over);
+    let task = tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the adapter ended badly");
+        }
+    });
+    Ok(Service { address, shutdown, task })
+}
+
+async fn start_orchestrator(
+    options: &Options,
+    dir: &Path,
+    registry: &str,
+    listener: TcpListener,
+) -> Result<Service> {
+    let address = listener.local_addr()?;
+    let mut config =
+        salvor_recovery_orchestrator::Config::new(dir.join("orchestrator/journal.db"), registry);
+    config.limits.absence_settle = options.settle;
+    config.limits.gateway_settle = options.settle;
+    config.ready_timeout = options.ready_timeout;
+    config.lease_ttl = options.lease_ttl;
+    config.park_retry = options.park_retry;
+    config.undetermined_timeout = options.undetermined_timeout;
+    config.readiness_timeout = Duration::from_secs(2);
+    let shutdown = Shutdown::new();
+    let tasks = shutdown.tasks();
+    let orchestrator =
+        salvor_recovery_orchestrator::Orchestrator::open(config, tasks.clone()).await?;
+    let over = shutdown.triggered();
+    let task = tokio::spawn(async move {
+        if let Err(error) = orchestrator.add_to(server()).run(listener, over).await {
+            tracing::error!(%error, "the orchestrator ended badly");
+        }
+        if let Err(error) = tasks.join(Duration::from_secs(5)).await {
+            tracing::error!(%error, "recoveries were still at work");
+        }
+    });
+    Ok(Service { address, shutdown, task })
+}
+
+async fn start_lab(dir: &Path, name: &str, dialect: Dialect, time_scale: f64) -> Result<Lab> {
+    let config = salvor_devgateway::Config {
+        data_dir: dir.join("gateways").join(name),
+        dialect,
+        time_scale,
+        ..salvor_devgateway::Config::default()
+    };
+    let running = DevGateway::start(config).await?;
+    let control = running.control();
+    let user = User::new(&control.uri(), dialect)?;
+    Ok(Lab { control, user, dialect, running: Some(running) })
+}

@@ -1,0 +1,5 @@
+//! The scenarios of the field, over the real wire, by their ids. `tests/README.md` says what each proves.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails, fails")]
+
+mod stale;
+mod support;
