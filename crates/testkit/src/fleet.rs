@@ -114,7 +114,7 @@ impl Fleet {
         let dir = tempfile::tempdir().context("no temporary directory")?;
         let registry_service = start_registry(dir.path(), free().await?).await?;
         let registry_url = url(registry_service.address);
-        let adapter_service = start_adapter(&options, &registry_url, free().await?).await?;
+        let adapter_service = start_adapter(&options, &registry_url, free().await?)?;
         let mut labs = BTreeMap::new();
         for (name, dialect) in &options.gateways {
             let lab = start_lab(dir.path(), name, *dialect, options.time_scale).await?;
@@ -214,7 +214,7 @@ impl Fleet {
     pub async fn restart_adapter(&mut self) -> Result<()> {
         self.kill_adapter().await;
         let registry = self.registry_url();
-        let service = start_adapter(&self.options, &registry, free().await?).await?;
+        let service = start_adapter(&self.options, &registry, free().await?)?;
         self.adapter = GatewayAdapterServiceClient::new(channel(service.address)?);
         self.adapter_service = Some(service);
         self.settled().await
@@ -299,7 +299,7 @@ impl Fleet {
                 let view =
                     self.adapter.clone().probe_gateway(request).await.ok()?.into_inner().view?;
                 let known = self.known(name).await?;
-                self.healthy_for(&view).filter(|_| known)
+                self.healthy_for(&view).filter(|()| known)
             })
             .await;
         }
@@ -372,11 +372,7 @@ async fn start_registry(dir: &Path, listener: TcpListener) -> Result<Service> {
     Ok(Service { address, shutdown, task })
 }
 
-async fn start_adapter(
-    options: &Options,
-    registry: &str,
-    listener: TcpListener,
-) -> Result<Service> {
+fn start_adapter(options: &Options, registry: &str, listener: TcpListener) -> Result<Service> {
     let address = listener.local_addr()?;
     let mut config = salvor_gateway_adapter::Config::new(registry);
     config.heartbeat_interval = Duration::from_millis(50);
