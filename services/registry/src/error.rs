@@ -2,6 +2,7 @@
 //!
 //! Invariant: an error of this type means that nothing was changed. What each one is on the wire is in `wire`.
 
+mod next_step;
 mod wire;
 
 use salvor_runtime::sqlite::Failure;

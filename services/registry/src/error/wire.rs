@@ -7,9 +7,8 @@ use salvor_runtime::sqlite::Failure;
 use tonic::Status;
 
 use super::Error;
+use super::next_step::next_step;
 
-const ADD_KEY: &str = "add the key back to the file of --seal-key-file (the first key seals, all \
-                       open) and restart the registry";
 const BUSY_RETRY: Duration = Duration::from_millis(200);
 
 impl From<Error> for Status {
@@ -21,7 +20,8 @@ impl From<Error> for Status {
 impl From<Error> for Wire {
     fn from(error: Error) -> Self {
         let message = error.to_string();
-        match error {
+        let step = next_step(&error);
+        let wire = match error {
             Error::Request(error) => error,
             Error::Storage { failure, source } => storage(failure, &source),
             error @ (Error::Fenced { .. }
@@ -37,46 +37,46 @@ impl From<Error> for Wire {
             | Error::Seal(_)
             | Error::Defect(_)) => stored(&error, message),
             error => ordinary(&error, message),
+        };
+        match step {
+            Some(step) => wire.next_step(step),
+            None => wire,
         }
     }
 }
 
 fn ordinary(error: &Error, message: String) -> Wire {
     match error {
-        Error::SandboxNotFound { name } => Wire::not_found("SANDBOX_NOT_FOUND", message)
-            .with("name", name)
-            .next_step("salvor list"),
-        Error::SandboxDestroyed { name } => Wire::not_found("SANDBOX_DESTROYED", message)
-            .with("name", name)
-            .next_step("salvor list"),
-        Error::SandboxExists { name } => Wire::new(Code::AlreadyExists, "SANDBOX_EXISTS", message)
-            .with("name", name)
-            .next_step(format!("salvor status {name}")),
-        Error::GatewayNotFound { name } => Wire::not_found("GATEWAY_NOT_FOUND", message)
-            .with("name", name)
-            .next_step("salvor gateways list"),
-        Error::GatewayExists { name } => Wire::new(Code::AlreadyExists, "GATEWAY_EXISTS", message)
-            .with("name", name)
-            .next_step("salvor gateways list"),
+        Error::SandboxNotFound { name } => {
+            Wire::not_found("SANDBOX_NOT_FOUND", message).with("name", name)
+        }
+        Error::SandboxDestroyed { name } => {
+            Wire::not_found("SANDBOX_DESTROYED", message).with("name", name)
+        }
+        Error::SandboxExists { name } => {
+            Wire::new(Code::AlreadyExists, "SANDBOX_EXISTS", message).with("name", name)
+        }
+        Error::GatewayNotFound { name } => {
+            Wire::not_found("GATEWAY_NOT_FOUND", message).with("name", name)
+        }
+        Error::GatewayExists { name } => {
+            Wire::new(Code::AlreadyExists, "GATEWAY_EXISTS", message).with("name", name)
+        }
         Error::GatewayNotRegistered { gateway } => {
-            Wire::new(Code::Refused, "GATEWAY_NOT_REGISTERED", message)
-                .with("gateway", gateway)
-                .next_step("salvor gateways add")
+            Wire::new(Code::Refused, "GATEWAY_NOT_REGISTERED", message).with("gateway", gateway)
         }
         Error::GatewayInUse { name, count, records } => {
             Wire::new(Code::Refused, "GATEWAY_IN_USE", message)
                 .with("name", name)
                 .with("count", count.to_string())
                 .with("records", records.join(","))
-                .next_step("salvor list")
         }
         Error::GatewayAssignedElsewhere { name, assigned, .. } => {
             Wire::new(Code::Refused, "GATEWAY_ASSIGNED_ELSEWHERE", message)
                 .with("name", name)
                 .with("adapter_id", assigned)
-                .next_step("salvor gateways list")
         }
-        Error::DefaultUnset => Wire::not_found("DEFAULT_UNSET", message).next_step("salvor list"),
+        Error::DefaultUnset => Wire::not_found("DEFAULT_UNSET", message),
         Error::EtagMismatch { name, given, current } => {
             Wire::new(Code::Conflict, "ETAG_MISMATCH", message)
                 .with("name", name)
@@ -131,7 +131,6 @@ fn stored(error: &Error, message: String) -> Wire {
             Wire::new(Code::Refused, "SEAL_KEY_MISSING", message)
                 .with("name", name)
                 .with("key_id", key_id)
-                .next_step(ADD_KEY)
         }
         Error::MaterialDamaged { name, field } => {
             Wire::new(Code::DataLoss, "MATERIAL_DAMAGED", message)

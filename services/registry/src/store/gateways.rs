@@ -148,7 +148,9 @@ impl Txn {
         if let Some(first) = self.replay(request.as_ref()).await? {
             return Ok(first);
         }
-        if entry(self.connection(), &gateway.name).await?.is_some() {
+        // A damaged row can be registered anew: nothing else could heal it while records are bound to it.
+        let known = entry(self.connection(), &gateway.name).await?;
+        if known.is_some_and(|known| known.gateway().is_ok()) {
             return Err(Error::GatewayExists { name: gateway.name });
         }
         gateway.etag = new_etag();

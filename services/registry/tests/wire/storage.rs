@@ -79,7 +79,10 @@ async fn a_damaged_gateway_is_named_and_the_others_are_listed() {
     let names: Vec<&str> = listed.iter().map(|gateway| gateway.name.as_str()).collect();
     assert_eq!(names, ["gateways/edge", "gateways/lab"]);
     assert_eq!(listed[0].heartbeat.as_ref().unwrap().reason, "GATEWAY_UNREADABLE");
-    harness.create("a").await;
+    harness.create("gateways/edge/workspaces/default/sandboxes/a").await;
+    harness.client.register_gateway(register("gateways/edge")).await.unwrap();
+    let get = GetGatewayRequest { name: "gateways/edge".into() };
+    harness.client.get_gateway(get).await.unwrap();
 }
 
 #[tokio::test]

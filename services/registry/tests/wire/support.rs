@@ -208,6 +208,8 @@ pub(crate) fn refused<T: std::fmt::Debug>(
     let received = received(&status);
     assert_eq!((status.code(), received.reason.as_deref()), (code, Some(reason)), "{status:?}");
     assert!(!received.message.contains("hunter2"));
+    let step = received.next_step.as_deref().unwrap_or_default();
+    assert!(!step.is_empty(), "{reason} says what to do next");
     received
 }
 
