@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use salvor_core::{Denial, Evidence, Limits, SagaKind, check::evaluate, evidence::Phase, guards};
 
-use super::good::{accept, good, present, see};
+use super::good::{accept, ago, gateway_of, good, present, record_of, see};
 
 mod material;
 mod owner;
@@ -123,6 +123,18 @@ fn a_sandbox_in_motion_is_in_the_way_of_everything_but_a_destroy() {
             let moving = Some(Denial::PhaseInMotion { phase });
             assert!(decisions.iter().any(|d| d.denial == moving), "{saga:?} {phase:?}");
         }
+    }
+}
+
+#[test]
+fn what_is_exactly_at_its_limit_is_allowed() {
+    for saga in [SagaKind::StaleRecovery, SagaKind::Destroy] {
+        let mut evidence = good(saga);
+        gateway_of(&mut evidence).healthy_since = ago(5_000);
+        see(&mut evidence, Live::Absent { since: ago(5_000) });
+        record_of(&mut evidence).spec.as_mut().unwrap().size_bytes = 983_040;
+        record_of(&mut evidence).policy.as_mut().unwrap().size_bytes = 262_144;
+        assert_eq!(refused(saga, &evidence), BTreeSet::new(), "{}", saga.as_str());
     }
 }
 
