@@ -196,7 +196,8 @@ impl Calls {
         let search = async {
             loop {
                 grown.mark_unchanged();
-                let found = lock(&self.log).calls.iter().find(|call| predicate(call)).cloned();
+                // Not under the lock: the predicate may look at the log itself.
+                let found = self.all().into_iter().find(|call| predicate(call));
                 if found.is_some() {
                     return found;
                 }

@@ -16,6 +16,7 @@ use tokio::process::{Child, ChildStdin};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use crate::config::Dialect;
@@ -160,14 +161,15 @@ impl Run {
         let exited = CancellationToken::new();
         let half_closed = CancellationToken::new();
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let pumps = [
-            out.map(|out| {
-                tokio::spawn(pump(out, Event::Stdout, events.clone(), exited.clone(), self.grace))
-            }),
-            err.map(|err| {
-                tokio::spawn(pump(err, Event::Stderr, events.clone(), exited.clone(), self.grace))
-            }),
-        ];
+        let call = Call { events, exited: exited.clone(), over: CancellationToken::new() };
+        let pumps = TaskTracker::new();
+        if let Some(out) = out {
+            pumps.spawn(pump(out, Event::Stdout, call.clone(), self.grace));
+        }
+        if let Some(err) = err {
+            pumps.spawn(pump(err, Event::Stderr, call.clone(), self.grace));
+        }
+        pumps.close();
         let input = std::mem::replace(&mut self.input, Input::Whole(Vec::new()));
         if let Some(stdin) = child.stdin.take() {
             tokio::spawn(feed(stdin, input, over.clone(), half_closed.clone()));
@@ -189,9 +191,7 @@ impl Run {
         let finished = async {
             let status = child.wait().await;
             exited.cancel();
-            for pump in pumps.into_iter().flatten() {
-                let _ = pump.await;
-            }
+            pumps.wait().await;
             status.ok().and_then(|status| status.code()).unwrap_or(1)
         };
         let last = tokio::select! {
@@ -201,40 +201,56 @@ impl Run {
             () = half_close => Err(relay_closed()),
             () = timed_out => Ok(Event::Exit(TIMED_OUT)),
         };
-        let _ = events.send(last).await;
-        drop(events);
+        // Nothing may follow the last event, and nothing may keep the stream open.
+        call.over.cancel();
+        pumps.wait().await;
+        let _ = call.events.send(last).await;
+        drop(call);
         // The process goes on; it must be reaped when it ends.
         let _ = child.wait().await;
     }
+}
+
+/// What the pumps of one call share.
+#[derive(Clone)]
+struct Call {
+    events: mpsc::Sender<Outcome<Event>>,
+    /// The command itself has ended; a child of it may still hold the pipes.
+    exited: CancellationToken,
+    /// The call has its last event; output is of no interest any more.
+    over: CancellationToken,
 }
 
 /// Moves output to the client; without a client it is read and dropped, so the process goes on.
 async fn pump(
     mut from: impl AsyncRead + Unpin + Send + 'static,
     wrap: fn(Vec<u8>) -> Event,
-    events: mpsc::Sender<Outcome<Event>>,
-    exited: CancellationToken,
+    call: Call,
     grace: Duration,
 ) {
     let mut buffer = [0_u8; CHUNK];
     loop {
         let quiet = async {
-            exited.cancelled().await;
+            call.exited.cancelled().await;
             sleep(grace).await;
         };
         let read = tokio::select! {
             biased;
+            () = call.over.cancelled() => break,
             read = from.read(&mut buffer) => read,
             () = quiet => break,
         };
-        match read {
+        let len = match read {
             Ok(0) | Err(_) => return,
-            Ok(len) => {
-                let _ = events.send(Ok(wrap(buffer[..len].to_vec()))).await;
-            }
+            Ok(len) => len,
+        };
+        tokio::select! {
+            biased;
+            () = call.over.cancelled() => break,
+            _ = call.events.send(Ok(wrap(buffer[..len].to_vec()))) => {}
         }
     }
-    drop(events);
+    drop(call);
     // A background child still holds the pipe: keep it from being broken under it.
     tokio::spawn(async move { while !matches!(from.read(&mut buffer).await, Ok(0) | Err(_)) {} });
 }
