@@ -91,6 +91,11 @@ impl Adapter {
         tasks
     }
 
+    /// Where it calls the registry.
+    pub fn registry_address(&self) -> &str {
+        &self.config.registry.address
+    }
+
     /// Runs one round of the observer on every known gateway, now.
     pub async fn observe_now(&self) -> Round {
         grpc::observe_now(&self.directory).await

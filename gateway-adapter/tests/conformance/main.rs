@@ -1,0 +1,17 @@
+//! The adapter over gRPC against gateways: one suite, generic over the target.
+//!
+//! Two targets are development gateways, one for each dialect. A third is a real gateway, named by
+//! the environment: `SALVOR_TEST_GATEWAY_ENDPOINT`, and as needed `_MTLS_DIR` (ca.crt, tls.crt,
+//! tls.key), `_TOKEN_FILE`, `_WORKSPACE` and `_IMAGE`. It is reported as skipped when unset. What
+//! needs a hand behind the gateway (faults, losses) runs on the development gateways alone.
+
+mod bench;
+mod identity;
+mod inside;
+mod keeping;
+mod life;
+mod mutations;
+mod observation;
+mod policies;
+mod target;
+mod transport;
