@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use salvor_core::{Denial, Evidence, Limits, SagaKind, check::evaluate, evidence::Phase, guards};
+use salvor_core::{
+    Denial, Evidence, Limits, SagaKind,
+    check::evaluate,
+    evidence::{Live, Phase},
+    guards,
+};
 
 use super::good::{accept, ago, gateway_of, good, present, record_of, see};
 
