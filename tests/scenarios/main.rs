@@ -1,5 +1,6 @@
 //! The scenarios of the field, over the real wire, by their ids. `tests/README.md` says what each proves.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails, fails")]
 
+mod given;
 mod stale;
 mod support;
