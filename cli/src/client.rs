@@ -1,0 +1,109 @@
+//! Clients of the three services, made when they are needed.
+//!
+//! Deliberately absent: retries. What a failed call may have done, only the person can tell.
+
+use std::time::Duration;
+
+use salvor_proto::gateway::v1::gateway_adapter_service_client::GatewayAdapterServiceClient;
+use salvor_proto::recovery::v1::recovery_service_client::RecoveryServiceClient;
+use salvor_proto::registry::v1::registry_service_client::RegistryServiceClient;
+use salvor_runtime::TracedChannel;
+use salvor_runtime::channel::{Endpoint, connect_lazy};
+use salvor_runtime::config::ClientArgs;
+use tonic::Request;
+
+use crate::args::GlobalArgs;
+use crate::exit::Failure;
+
+/// Of the registry.
+pub(crate) type Registry = RegistryServiceClient<TracedChannel>;
+/// Of the recovery-orchestrator.
+pub(crate) type Recovery = RecoveryServiceClient<TracedChannel>;
+/// Of the gateway-adapter.
+pub(crate) type Adapter = GatewayAdapterServiceClient<TracedChannel>;
+
+/// The largest answer: what the services themselves may send.
+const MAX_ANSWER: usize = 16 << 20;
+/// Bound on a call that asks for no longer one.
+const TIMEOUT: Duration = Duration::from_secs(45);
+
+/// Where the three services are.
+#[derive(Clone, Debug)]
+pub(crate) struct Clients {
+    registry: String,
+    orchestrator: String,
+    adapter: String,
+    tls: ClientArgs,
+}
+
+// === impl Clients ===
+
+impl Clients {
+    /// As the global options say.
+    pub(crate) fn new(global: &GlobalArgs) -> Self {
+        Self {
+            registry: global.registry.clone(),
+            orchestrator: global.orchestrator.clone(),
+            adapter: global.adapter.clone(),
+            tls: global.client(),
+        }
+    }
+
+    /// At plaintext loopback addresses of this process.
+    pub(crate) fn local(registry: String, orchestrator: String, adapter: String) -> Self {
+        Self { registry, orchestrator, adapter, tls: ClientArgs::default() }
+    }
+
+    /// A client of the registry.
+    pub(crate) fn registry(&self) -> Result<Registry, Failure> {
+        let channel = self.channel("--registry", &self.registry)?;
+        Ok(RegistryServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+    }
+
+    /// A client of the recovery-orchestrator.
+    pub(crate) fn recovery(&self) -> Result<Recovery, Failure> {
+        let channel = self.channel("--orchestrator", &self.orchestrator)?;
+        Ok(RecoveryServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+    }
+
+    /// A client of the gateway-adapter.
+    pub(crate) fn adapter(&self) -> Result<Adapter, Failure> {
+        let channel = self.channel("--adapter", &self.adapter)?;
+        Ok(GatewayAdapterServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER))
+    }
+
+    fn channel(&self, flag: &str, address: &str) -> Result<TracedChannel, Failure> {
+        let tls = self.tls.tls().map_err(|error| Failure::usage("BAD_TLS_FILES", chain(&error)))?;
+        let secure = address.starts_with("https://");
+        // One set of TLS files may serve a mix of plaintext and TLS addresses.
+        let tls = if secure { tls } else { None };
+        let endpoint = Endpoint::new(address).with_tls(tls).with_timeout(TIMEOUT);
+        connect_lazy(&endpoint).map_err(|error| {
+            let failure = Failure::usage("BAD_ADDRESS", format!("{flag}: {}", chain(&error)));
+            if secure {
+                failure.next("give the authority of its certificate with --server-ca FILE")
+            } else {
+                failure
+            }
+        })
+    }
+}
+
+/// A request that may take `time` at the service.
+pub(crate) fn within<M>(time: Duration, message: M) -> Request<M> {
+    let mut request = Request::new(message);
+    request.set_timeout(time + Duration::from_secs(15));
+    request
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
