@@ -1,6 +1,8 @@
 //! The scenarios of the field, over the real wire, by their ids. `tests/README.md` says what each proves.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails, fails")]
 
+mod destroy;
 mod given;
+mod revive;
 mod stale;
 mod support;
