@@ -19,12 +19,7 @@ pub struct Backoff {
 impl Backoff {
     /// A sequence that is the same for the same seed, for tests and simulations.
     pub fn seeded(base: Duration, max: Duration, seed: u64) -> Self {
-        Self {
-            base,
-            max: max.max(base),
-            attempt: 0,
-            state: seed,
-        }
+        Self { base, max: max.max(base), attempt: 0, state: seed }
     }
 
     /// A sequence whose seed comes from the operating system, so that a fleet does not march in

@@ -113,15 +113,8 @@ impl Endpoint {
 /// [`Error`] if the address or the TLS material cannot be used. Must be called inside a tokio
 /// runtime.
 pub fn connect_lazy(endpoint: &Endpoint) -> Result<TracedChannel, Error> {
-    let Endpoint {
-        address,
-        tls,
-        connect_timeout,
-        timeout,
-    } = endpoint.clone();
-    let uri: Uri = address
-        .parse()
-        .map_err(|_| Error::Address(address.clone()))?;
+    let Endpoint { address, tls, connect_timeout, timeout } = endpoint.clone();
+    let uri: Uri = address.parse().map_err(|_| Error::Address(address.clone()))?;
     let secure = match uri.scheme_str() {
         Some("http") => false,
         Some("https") => true,
@@ -140,35 +133,18 @@ pub fn connect_lazy(endpoint: &Endpoint) -> Result<TracedChannel, Error> {
         (true, Some(tls)) => {
             transport = transport
                 .tls_config(tls.config())
-                .map_err(|source| Error::Tls {
-                    address: address.clone(),
-                    source,
-                })?;
+                .map_err(|source| Error::Tls { address: address.clone(), source })?;
         }
         (false, None) => {}
         (true, None) => {
-            return Err(Error::Scheme {
-                address,
-                problem: "https needs a server CA",
-            });
+            return Err(Error::Scheme { address, problem: "https needs a server CA" });
         }
         (false, Some(_)) => {
-            return Err(Error::Scheme {
-                address,
-                problem: "TLS needs https",
-            });
+            return Err(Error::Scheme { address, problem: "TLS needs https" });
         }
     }
-    let peer = Arc::new(Peer {
-        address,
-        host,
-        port,
-        timeout,
-    });
-    Ok(TracedChannel {
-        inner: transport.connect_lazy(),
-        peer,
-    })
+    let peer = Arc::new(Peer { address, host, port, timeout });
+    Ok(TracedChannel { inner: transport.connect_lazy(), peer })
 }
 
 #[derive(Debug)]
@@ -199,9 +175,7 @@ impl Service<Request<Body>> for TracedChannel {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.inner
-            .poll_ready(context)
-            .map_err(|error| Status::from_error(error.into()))
+        self.inner.poll_ready(context).map_err(|error| Status::from_error(error.into()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -218,10 +192,7 @@ impl Service<Request<Body>> for TracedChannel {
                 Ok(Ok(response)) => {
                     let (parts, body) = response.into_parts();
                     outcome.observe(&parts.headers);
-                    return Ok(Response::from_parts(
-                        parts,
-                        RecordedBody::wrap(body, outcome),
-                    ));
+                    return Ok(Response::from_parts(parts, RecordedBody::wrap(body, outcome)));
                 }
                 Ok(Err(error)) if !is_timeout(&error) => failed(&peer, &method, &error),
                 Ok(Err(_)) | Err(_) => overdue(&peer, &method, bound),
@@ -261,9 +232,7 @@ fn overdue(peer: &Peer, method: &str, bound: Duration) -> Status {
 fn failed(peer: &Peer, method: &str, error: &tonic::transport::Error) -> Status {
     let causes = causes(error);
     let unreached = causes.iter().any(|cause| cause.is::<ConnectError>());
-    let why = causes
-        .last()
-        .map_or_else(|| error.to_string(), ToString::to_string);
+    let why = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
     let address = &peer.address;
     if unreached {
         let text = format!("cannot reach {address} for {method}: {why}; nothing was sent");
@@ -282,9 +251,7 @@ fn with_source(mut status: Status, why: Unanswered) -> Status {
 }
 
 fn is_timeout(error: &tonic::transport::Error) -> bool {
-    causes(error)
-        .iter()
-        .any(|cause| cause.is::<TimeoutExpired>())
+    causes(error).iter().any(|cause| cause.is::<TimeoutExpired>())
 }
 
 fn causes(error: &tonic::transport::Error) -> Vec<&(dyn std::error::Error + 'static)> {
@@ -305,10 +272,7 @@ mod tests {
     async fn an_unusable_address_is_refused_with_an_example() {
         for address in ["", "127.0.0.1:7301", "ftp://host:1", "/path", "http://"] {
             let error = connect_lazy(&Endpoint::new(address)).unwrap_err();
-            assert!(
-                error.to_string().contains("http://127.0.0.1:7301"),
-                "{address}: {error}"
-            );
+            assert!(error.to_string().contains("http://127.0.0.1:7301"), "{address}: {error}");
         }
         let error = connect_lazy(&Endpoint::new("https://host:1")).unwrap_err();
         assert!(matches!(error, Error::Scheme { .. }));

@@ -33,12 +33,7 @@ pub struct ServerArgs {
     #[arg(long, env = "SALVOR_INSECURE_PLAINTEXT_BEYOND_LOOPBACK")]
     pub insecure_plaintext_beyond_loopback: bool,
     /// Seconds that open calls get to end at shutdown
-    #[arg(
-        long,
-        env = "SALVOR_DRAIN_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 10
-    )]
+    #[arg(long, env = "SALVOR_DRAIN_SECONDS", value_name = "SECONDS", default_value_t = 10)]
     pub drain_seconds: u64,
 }
 
@@ -57,10 +52,9 @@ impl ServerArgs {
         let key = ("--tls-key", self.tls_key.as_deref());
         match (pair(cert, key)?, &self.tls_client_ca) {
             (Some((cert, key)), ca) => ServerTls::load(cert, key, ca.as_deref()).map(Some),
-            (None, Some(_)) => Err(Error::Incomplete {
-                given: "--tls-client-ca",
-                missing: "--tls-cert",
-            }),
+            (None, Some(_)) => {
+                Err(Error::Incomplete { given: "--tls-client-ca", missing: "--tls-cert" })
+            }
             (None, None) => Ok(None),
         }
     }
@@ -71,12 +65,9 @@ impl ServerArgs {
     /// As [`tls`](Self::tls).
     pub fn server(&self) -> Result<Server, Error> {
         let drain = Duration::from_secs(self.drain_seconds);
-        Ok(Server::new(Limits {
-            drain,
-            ..Limits::default()
-        })
-        .tls(self.tls()?)
-        .insecure_plaintext_beyond_loopback(self.insecure_plaintext_beyond_loopback))
+        Ok(Server::new(Limits { drain, ..Limits::default() })
+            .tls(self.tls()?)
+            .insecure_plaintext_beyond_loopback(self.insecure_plaintext_beyond_loopback))
     }
 }
 
@@ -105,10 +96,9 @@ impl ClientArgs {
         let key = ("--client-key", self.client_key.as_deref());
         match (pair(cert, key)?, &self.server_ca) {
             (identity, Some(ca)) => ClientTls::load(ca, identity).map(Some),
-            (Some(_), None) => Err(Error::Incomplete {
-                given: "--client-cert",
-                missing: "--server-ca",
-            }),
+            (Some(_), None) => {
+                Err(Error::Incomplete { given: "--client-cert", missing: "--server-ca" })
+            }
             (None, None) => Ok(None),
         }
     }
@@ -119,13 +109,7 @@ impl ClientArgs {
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {
     /// What to log, such as "debug" or "info,salvor_registry=debug"
-    #[arg(
-        long,
-        env = "SALVOR_LOG",
-        value_name = "FILTER",
-        default_value = "info",
-        global = true
-    )]
+    #[arg(long, env = "SALVOR_LOG", value_name = "FILTER", default_value = "info", global = true)]
     pub log: String,
     /// How log lines look
     #[arg(long, env = "SALVOR_LOG_FORMAT", value_name = "FORMAT", value_enum)]
@@ -142,10 +126,7 @@ impl TelemetryArgs {
         telemetry::Config {
             filter: self.log.clone(),
             log_format: self.log_format,
-            otlp_endpoint: self
-                .otlp_endpoint
-                .clone()
-                .filter(|endpoint| !endpoint.is_empty()),
+            otlp_endpoint: self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty()),
             ..telemetry::Config::new(service_name, service_version)
         }
     }
@@ -163,9 +144,7 @@ pub struct DataArgs {
 impl DataArgs {
     /// The directory.
     pub fn directory(&self) -> PathBuf {
-        self.data_dir
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("salvor-data"))
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("salvor-data"))
     }
 
     /// The database file `<directory>/<name>.db`.
@@ -180,14 +159,8 @@ fn pair<'a>(first: Given<'a>, second: Given<'a>) -> Result<Option<(&'a Path, &'a
     match (first.1, second.1) {
         (Some(one), Some(other)) => Ok(Some((one, other))),
         (None, None) => Ok(None),
-        (Some(_), None) => Err(Error::Incomplete {
-            given: first.0,
-            missing: second.0,
-        }),
-        (None, Some(_)) => Err(Error::Incomplete {
-            given: second.0,
-            missing: first.0,
-        }),
+        (Some(_), None) => Err(Error::Incomplete { given: first.0, missing: second.0 }),
+        (None, Some(_)) => Err(Error::Incomplete { given: second.0, missing: first.0 }),
     }
 }
 
@@ -213,15 +186,9 @@ mod tests {
     fn all_groups_fit_into_one_command_and_have_environment_names() {
         let command = Everything::command();
         command.clone().debug_assert();
-        for argument in command
-            .get_arguments()
-            .filter(|argument| argument.get_id() != "help")
-        {
+        for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
             let name = argument.get_env().and_then(|name| name.to_str());
-            assert!(
-                name.is_some_and(|name| name.starts_with("SALVOR_")),
-                "{argument}"
-            );
+            assert!(name.is_some_and(|name| name.starts_with("SALVOR_")), "{argument}");
         }
     }
 
@@ -233,10 +200,7 @@ mod tests {
         assert!(parsed.server.tls().unwrap().is_none());
         assert!(parsed.client.tls().unwrap().is_none());
         assert_eq!(parsed.telemetry.config("salvor", "0").otlp_endpoint, None);
-        assert_eq!(
-            parsed.data.database("registry"),
-            Path::new("salvor-data/registry.db")
-        );
+        assert_eq!(parsed.data.database("registry"), Path::new("salvor-data/registry.db"));
     }
 
     #[test]
@@ -248,12 +212,7 @@ mod tests {
             ("--client-key", "--client-cert"),
         ] {
             let parsed = Everything::parse_from(["salvor", given, "file.pem"]);
-            let error = parsed
-                .server
-                .tls()
-                .err()
-                .or(parsed.client.tls().err())
-                .unwrap();
+            let error = parsed.server.tls().err().or(parsed.client.tls().err()).unwrap();
             let text = error.to_string();
             assert!(text.contains(given) && text.contains(missing), "{text}");
         }

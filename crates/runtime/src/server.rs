@@ -194,22 +194,11 @@ impl Server {
         let address = listener.local_addr().map_err(Error::Listener)?;
         let security = Security::of(self.tls.as_ref());
         check_exposure(address, security, self.insecure)?;
-        let Self {
-            limits,
-            routes,
-            mut methods,
-            mut descriptors,
-            tls,
-            health,
-            draining,
-            ..
-        } = self;
+        let Self { limits, routes, mut methods, mut descriptors, tls, health, draining, .. } = self;
         descriptors.push(tonic_health::pb::FILE_DESCRIPTOR_SET);
         let served: Vec<&'static str> = methods.services().collect();
         for service in served.iter().copied() {
-            health
-                .set_service_status(service, ServingStatus::Serving)
-                .await;
+            health.set_service_status(service, ServingStatus::Serving).await;
         }
         let routes = add_builtin(routes, &descriptors, &mut methods, health.clone())?;
         let admission = Admission {
@@ -222,9 +211,7 @@ impl Server {
         let stop = async {
             shutdown.await;
             for service in served.into_iter().chain([""]) {
-                health
-                    .set_service_status(service, ServingStatus::NotServing)
-                    .await;
+                health.set_service_status(service, ServingStatus::NotServing).await;
             }
             draining.cancel();
         };
@@ -273,9 +260,7 @@ fn add_builtin(
     let mut v1 = tonic_reflection::server::Builder::configure();
     let mut v1alpha = tonic_reflection::server::Builder::configure();
     for encoded in descriptors.iter().copied() {
-        methods
-            .describe(encoded)
-            .map_err(|error| Error::Descriptors(error.to_string()))?;
+        methods.describe(encoded).map_err(|error| Error::Descriptors(error.to_string()))?;
         v1 = v1.register_encoded_file_descriptor_set(encoded);
         v1alpha = v1alpha.register_encoded_file_descriptor_set(encoded);
     }

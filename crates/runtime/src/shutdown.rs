@@ -69,11 +69,7 @@ impl Shutdown {
 
     /// A set of background tasks that hear this shutdown.
     pub fn tasks(&self) -> Tasks {
-        Tasks {
-            token: self.token.clone(),
-            tracker: TaskTracker::new(),
-            running: Arc::default(),
-        }
+        Tasks { token: self.token.clone(), tracker: TaskTracker::new(), running: Arc::default() }
     }
 }
 
@@ -113,11 +109,7 @@ impl Tasks {
             running.tasks.insert(id, (name, None));
             id
         };
-        let entry = Entry {
-            id,
-            name,
-            running: Arc::clone(&self.running),
-        };
+        let entry = Entry { id, name, running: Arc::clone(&self.running) };
         let work = work(self.token.clone());
         let task = async move {
             let _entry = entry;
@@ -146,10 +138,7 @@ impl Tasks {
     /// [`Unfinished`] with the names of the aborted tasks. Dropping the future aborts nothing.
     pub async fn join(&self, deadline: Duration) -> Result<(), Unfinished> {
         self.tracker.close();
-        if tokio::time::timeout(deadline, self.tracker.wait())
-            .await
-            .is_ok()
-        {
+        if tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok() {
             return Ok(());
         }
         let mut names = Vec::new();
@@ -160,11 +149,7 @@ impl Tasks {
             }
         }
         names.sort_unstable();
-        if names.is_empty() {
-            Ok(())
-        } else {
-            Err(Unfinished { names })
-        }
+        if names.is_empty() { Ok(()) } else { Err(Unfinished { names }) }
     }
 }
 
@@ -211,11 +196,7 @@ mod tests {
         tasks.spawn("quick", |_| async {});
         let unfinished = tasks.join(Duration::from_secs(1)).await.unwrap_err();
         assert_eq!(unfinished.names, ["deaf"]);
-        assert_eq!(
-            tasks.join(Duration::from_secs(1)).await,
-            Ok(()),
-            "it was aborted"
-        );
+        assert_eq!(tasks.join(Duration::from_secs(1)).await, Ok(()), "it was aborted");
     }
 
     #[tokio::test]

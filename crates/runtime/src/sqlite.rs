@@ -6,6 +6,7 @@
 
 mod failure;
 mod migrate;
+mod transaction;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Sqlite, SqlitePool, Transaction};
+use sqlx::{ConnectOptions, SqlitePool};
 use tracing::log::LevelFilter;
 
 pub use failure::Failure;
 pub use migrate::Migration;
+pub use transaction::Transaction;
 
 /// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -157,10 +159,7 @@ impl Database {
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(None)
             .max_lifetime(None);
-        let writer = pool
-            .clone()
-            .max_connections(1)
-            .connect_with(connect.clone());
+        let writer = pool.clone().max_connections(1).connect_with(connect.clone());
         let writer = writer.await.map_err(refused)?;
         migrate::run(path, &writer, migrations).await?;
         let readers = pool
@@ -168,11 +167,7 @@ impl Database {
             .connect_with(connect.pragma("query_only", "ON"))
             .await
             .map_err(refused)?;
-        Ok(Self {
-            writer,
-            readers,
-            path: path.into(),
-        })
+        Ok(Self { writer, readers, path: path.into() })
     }
 
     /// The one connection that writes.
@@ -195,8 +190,8 @@ impl Database {
     ///
     /// # Errors
     /// Whatever SQLite says, [`Failure::Busy`] above all; nothing has begun then.
-    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await
+    pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+        Transaction::begin(&self.writer).await
     }
 
     /// Closes all connections, once what holds them has ended; the write-ahead log is folded in.
@@ -211,22 +206,12 @@ fn create(path: &Path) -> Result<(), Error> {
         let path = path.to_path_buf();
         move |source| Error::Create { path, source }
     };
-    if let Some(directory) = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty())
-    {
-        let made = DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory);
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.map_err(refused(directory))?;
     }
     // SQLite gives its log and index files the mode of the database file.
-    let made = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

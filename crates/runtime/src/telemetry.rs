@@ -149,11 +149,7 @@ impl Guard {
             let _ = metrics.shutdown_with_timeout(FLUSH);
             let _ = done.send(());
         };
-        if std::thread::Builder::new()
-            .name("salvor-flush".into())
-            .spawn(flush)
-            .is_ok()
-        {
+        if std::thread::Builder::new().name("salvor-flush".into()).spawn(flush).is_ok() {
             let _ = waiting.recv_timeout(FLUSH);
         }
     }
@@ -173,10 +169,8 @@ impl Drop for Guard {
 /// # Errors
 /// [`Error`]; nothing is installed then.
 pub fn init(config: &Config) -> Result<Guard, Error> {
-    let filter = EnvFilter::from_str(&config.filter).map_err(|source| Error::Filter {
-        filter: config.filter.clone(),
-        source,
-    })?;
+    let filter = EnvFilter::from_str(&config.filter)
+        .map_err(|source| Error::Filter { filter: config.filter.clone(), source })?;
     let exporting = match &config.otlp_endpoint {
         Some(endpoint) => export::to_collector(endpoint, config.resource())?,
         None => export::to_nowhere(config.resource()),

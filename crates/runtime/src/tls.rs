@@ -69,9 +69,7 @@ impl ServerTls {
     pub fn load(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, Error> {
         Ok(Self {
             identity: identity(cert, key)?,
-            client_ca: client_ca
-                .map(|path| certificates("client CA", path))
-                .transpose()?,
+            client_ca: client_ca.map(|path| certificates("client CA", path)).transpose()?,
         })
     }
 
@@ -115,9 +113,7 @@ impl ClientTls {
     pub fn load(ca: &Path, identity_files: Option<(&Path, &Path)>) -> Result<Self, Error> {
         Ok(Self {
             ca: Some(certificates("server CA", ca)?),
-            identity: identity_files
-                .map(|(cert, key)| identity(cert, key))
-                .transpose()?,
+            identity: identity_files.map(|(cert, key)| identity(cert, key)).transpose()?,
             domain: None,
         })
     }
@@ -160,15 +156,10 @@ fn identity(cert: &Path, key: &Path) -> Result<Identity, Error> {
     let key_pem = read("private key", key)?;
     match PrivateKeyDer::from_pem_slice(&key_pem) {
         Ok(_) => Ok(Identity::from_pem(cert_pem, key_pem)),
-        Err(rustls_pki_types::pem::Error::NoItemsFound) => Err(Error::Missing {
-            what: "private key",
-            path: key.into(),
-            needed: "private key",
-        }),
-        Err(_) => Err(Error::NotPem {
-            what: "private key",
-            path: key.into(),
-        }),
+        Err(rustls_pki_types::pem::Error::NoItemsFound) => {
+            Err(Error::Missing { what: "private key", path: key.into(), needed: "private key" })
+        }
+        Err(_) => Err(Error::NotPem { what: "private key", path: key.into() }),
     }
 }
 
@@ -181,29 +172,18 @@ fn certificates(what: &'static str, path: &Path) -> Result<Certificate, Error> {
 fn check_certificates(what: &'static str, path: &Path, pem: &[u8]) -> Result<(), Error> {
     let mut found = false;
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        certificate.map_err(|_| Error::NotPem {
-            what,
-            path: path.into(),
-        })?;
+        certificate.map_err(|_| Error::NotPem { what, path: path.into() })?;
         found = true;
     }
     if found {
         Ok(())
     } else {
-        Err(Error::Missing {
-            what,
-            path: path.into(),
-            needed: "certificate",
-        })
+        Err(Error::Missing { what, path: path.into(), needed: "certificate" })
     }
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Unreadable {
-        what,
-        path: path.into(),
-        source,
-    })
+    fs::read(path).map_err(|source| Error::Unreadable { what, path: path.into(), source })
 }
 
 #[cfg(test)]

@@ -1,10 +1,6 @@
 //! The server and the channel over a real loopback connection.
 
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on has failed"
-)]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod wire {
     mod drain;

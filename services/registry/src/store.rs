@@ -141,8 +141,7 @@ impl Inner {
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>>,
     {
         let mut txn =
-            Txn::begin(self.database.writer(), &self.keys, self.clock.now_ms(), self.retention)
-                .await?;
+            Txn::begin(&self.database, &self.keys, self.clock.now_ms(), self.retention).await?;
         match work(&mut txn).await {
             Ok(answer) => {
                 if let Some(revision) = txn.finish().await? {

@@ -37,12 +37,7 @@ impl RecordedBody {
             outcome.finish(Code::Unknown);
         }
         let drain = drain.map(|drain| Box::pin(drain.cancelled_owned()));
-        Body::new(Self {
-            inner,
-            outcome,
-            drain,
-            ended: false,
-        })
+        Body::new(Self { inner, outcome, drain, ended: false })
     }
 
     fn end_drained(&mut self) -> Frame<Bytes> {

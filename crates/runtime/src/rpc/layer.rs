@@ -50,11 +50,7 @@ impl RpcLayer {
             .with_unit("s")
             .with_description("Duration of inbound calls, to the last frame of the answer")
             .build();
-        Self {
-            admission,
-            methods: Arc::new(methods),
-            duration,
-        }
+        Self { admission, methods: Arc::new(methods), duration }
     }
 }
 
@@ -62,10 +58,7 @@ impl<S> Layer<S> for RpcLayer {
     type Service = RpcService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RpcService {
-            inner,
-            shared: self.clone(),
-        }
+        RpcService { inner, shared: self.clone() }
     }
 }
 
@@ -90,11 +83,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Admission {
-            in_flight,
-            timeout,
-            draining,
-        } = self.shared.admission.clone();
+        let Admission { in_flight, timeout, draining } = self.shared.admission.clone();
         let method = self.shared.methods.label(request.uri().path());
         let span = open_span(&method, &request);
         let asked = caller_timeout(request.headers());
@@ -173,12 +162,8 @@ fn open_span<B>(method: &str, request: &Request<B>) -> Span {
 fn addresses<B>(request: &Request<B>) -> (Option<SocketAddr>, Option<SocketAddr>) {
     let extensions = request.extensions();
     let plain = extensions.get::<TcpConnectInfo>();
-    let tls = extensions
-        .get::<TlsConnectInfo<TcpConnectInfo>>()
-        .map(TlsConnectInfo::get_ref);
-    plain
-        .or(tls)
-        .map_or((None, None), |info| (info.local_addr(), info.remote_addr()))
+    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
+    plain.or(tls).map_or((None, None), |info| (info.local_addr(), info.remote_addr()))
 }
 
 /// The caller's `grpc-timeout`: up to eight digits and a unit, as the gRPC over HTTP/2 document has

@@ -35,15 +35,7 @@ impl Outcome {
     pub(crate) fn new(span: Span, side: Side, method: String, timeout: Option<Duration>) -> Self {
         let started = Instant::now();
         let deadline = timeout.and_then(|timeout| started.checked_add(timeout));
-        Self {
-            span,
-            side,
-            started,
-            deadline,
-            method,
-            duration: None,
-            open: true,
-        }
+        Self { span, side, started, deadline, method, duration: None, open: true }
     }
 
     pub(crate) fn measured_by(mut self, duration: Histogram<f64>) -> Self {
@@ -86,9 +78,7 @@ impl Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        let overdue = self
-            .deadline
-            .is_some_and(|deadline| Instant::now() >= deadline);
+        let overdue = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         self.finish(match (std::thread::panicking(), overdue) {
             (true, _) => Code::Internal,
             (false, true) => Code::DeadlineExceeded,

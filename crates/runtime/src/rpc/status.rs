@@ -59,11 +59,7 @@ mod tests {
             let details = edge.status("text").get_error_details();
             let info = details.error_info().unwrap();
             assert_eq!(info.domain, DOMAIN);
-            assert!(
-                info.reason
-                    .bytes()
-                    .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
-            );
+            assert!(info.reason.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'));
             assert_eq!(details.retry_info().is_some(), retry, "{edge:?}");
         }
     }

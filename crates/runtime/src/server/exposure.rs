@@ -52,19 +52,8 @@ mod tests {
     #[test]
     fn only_loopback_mutual_tls_or_the_flag_permit_an_address() {
         use Security::{MutualTls, Plaintext, Tls};
-        let loopback = [
-            "127.0.0.1:1",
-            "127.9.9.9:1",
-            "[::1]:1",
-            "[::ffff:127.0.0.1]:1",
-        ];
-        let exposed = [
-            "0.0.0.0:1",
-            "[::]:1",
-            "10.0.0.1:1",
-            "[::ffff:10.0.0.1]:1",
-            "[fe80::1]:1",
-        ];
+        let loopback = ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"];
+        let exposed = ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1", "[fe80::1]:1"];
         for address in loopback {
             for security in [Plaintext, Tls, MutualTls] {
                 assert!(check_exposure(address.parse().unwrap(), security, false).is_ok());
@@ -79,11 +68,7 @@ mod tests {
                 (Tls, true, true),
             ] {
                 let checked = check_exposure(address.parse().unwrap(), security, insecure);
-                assert_eq!(
-                    checked.is_ok(),
-                    permitted,
-                    "{address} {security:?} {insecure}"
-                );
+                assert_eq!(checked.is_ok(), permitted, "{address} {security:?} {insecure}");
             }
         }
     }
@@ -91,15 +76,9 @@ mod tests {
     #[test]
     fn the_refusal_names_the_address_and_every_way_out() {
         let address = "10.0.0.1:7301".parse().unwrap();
-        let text = check_exposure(address, Security::Tls, false)
-            .unwrap_err()
-            .to_string();
-        for part in [
-            "10.0.0.1:7301",
-            "127.0.0.1",
-            "--tls-client-ca",
-            "--insecure-plaintext-beyond",
-        ] {
+        let text = check_exposure(address, Security::Tls, false).unwrap_err().to_string();
+        for part in ["10.0.0.1:7301", "127.0.0.1", "--tls-client-ca", "--insecure-plaintext-beyond"]
+        {
             assert!(text.contains(part), "{text}");
         }
     }

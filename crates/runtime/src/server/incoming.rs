@@ -18,12 +18,10 @@ pub(super) fn connections(
     listener: TcpListener,
     cut: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .map(move |accepted| {
-            let cut = Box::pin(cut.clone().cancelled_owned());
-            accepted.map(|stream| Connection { stream, cut })
-        })
+    TcpIncoming::from(listener).with_nodelay(Some(true)).map(move |accepted| {
+        let cut = Box::pin(cut.clone().cancelled_owned());
+        accepted.map(|stream| Connection { stream, cut })
+    })
 }
 
 /// A TCP connection whose reads and writes fail once it is cut.

@@ -49,10 +49,7 @@ impl Methods {
             return OTHER.into();
         };
         let known = self.served.contains(&service)
-            && self
-                .described
-                .get(service)
-                .is_none_or(|methods| methods.contains(method))
+            && self.described.get(service).is_none_or(|methods| methods.contains(method))
             && method.len() <= 128;
         if known { name.into() } else { OTHER.into() }
     }
@@ -67,14 +64,9 @@ mod tests {
         let mut methods = Methods::default();
         methods.serve("grpc.health.v1.Health");
         methods.serve("not.described.Service");
-        methods
-            .describe(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .unwrap();
+        methods.describe(tonic_health::pb::FILE_DESCRIPTOR_SET).unwrap();
         for (path, label) in [
-            (
-                "/grpc.health.v1.Health/Check",
-                "grpc.health.v1.Health/Check",
-            ),
+            ("/grpc.health.v1.Health/Check", "grpc.health.v1.Health/Check"),
             ("/grpc.health.v1.Health/Chequ", OTHER),
             ("/not.described.Service/Any", "not.described.Service/Any"),
             ("/not.served.Service/Any", OTHER),

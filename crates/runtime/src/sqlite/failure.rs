@@ -89,10 +89,7 @@ mod tests {
             assert_eq!(Failure::of_code(code), failure, "{code}");
         }
         assert_eq!(Failure::of(&sqlx::Error::PoolTimedOut), Failure::Busy);
-        assert_eq!(
-            Failure::of(&sqlx::Error::Io(std::io::Error::other("disk"))),
-            Failure::Io
-        );
+        assert_eq!(Failure::of(&sqlx::Error::Io(std::io::Error::other("disk"))), Failure::Io);
         assert_eq!(Failure::of(&sqlx::Error::RowNotFound), Failure::Other);
     }
 
@@ -100,10 +97,6 @@ mod tests {
     fn only_a_busy_database_is_worth_trying_again_unchanged() {
         use Failure::{Busy, Corrupt, Full, Io, Other, ReadOnly};
         assert!(Busy.is_transient());
-        assert!(
-            [Full, Corrupt, ReadOnly, Io, Other]
-                .iter()
-                .all(|failure| !failure.is_transient())
-        );
+        assert!([Full, Corrupt, ReadOnly, Io, Other].iter().all(|failure| !failure.is_transient()));
     }
 }

@@ -29,32 +29,21 @@ pub(super) async fn run(
         failure: Failure::of(&source),
         source,
     };
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(writer)
-        .await
-        .map_err(open)?;
+    let found: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(writer).await.map_err(open)?;
     let known = migrations.last().map_or(0, |migration| migration.version);
     if found > known {
-        return Err(Error::Newer {
-            path: path.into(),
-            found,
-            known,
-        });
+        return Err(Error::Newer { path: path.into(), found, known });
     }
-    for migration in migrations
-        .iter()
-        .filter(|migration| migration.version > found)
-    {
-        apply(writer, migration)
-            .await
-            .map_err(|source| Error::Migrate {
-                path: path.into(),
-                version: migration.version,
-                name: migration.name,
-                reached: migration.version - 1,
-                failure: Failure::of(&source),
-                source,
-            })?;
+    for migration in migrations.iter().filter(|migration| migration.version > found) {
+        apply(writer, migration).await.map_err(|source| Error::Migrate {
+            path: path.into(),
+            version: migration.version,
+            name: migration.name,
+            reached: migration.version - 1,
+            failure: Failure::of(&source),
+            source,
+        })?;
     }
     Ok(())
 }
@@ -62,18 +51,13 @@ pub(super) async fn run(
 /// Does nothing if another process has applied it in the meantime.
 async fn apply(writer: &SqlitePool, migration: &Migration) -> Result<(), sqlx::Error> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut *transaction)
-        .await?;
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await?;
     if version >= migration.version {
         return Ok(());
     }
-    sqlx::raw_sql(migration.sql)
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::raw_sql(migration.sql).execute(&mut *transaction).await?;
     let reached = format!("PRAGMA user_version = {}", migration.version);
-    sqlx::raw_sql(AssertSqlSafe(reached))
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::raw_sql(AssertSqlSafe(reached)).execute(&mut *transaction).await?;
     transaction.commit().await
 }

@@ -8,11 +8,8 @@ const V1: Migration = Migration {
     sql: "CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
           CREATE TABLE refs (row INTEGER NOT NULL REFERENCES rows (id)) STRICT;",
 };
-const V2: Migration = Migration {
-    version: 2,
-    name: "notes",
-    sql: "ALTER TABLE rows ADD COLUMN note TEXT;",
-};
+const V2: Migration =
+    Migration { version: 2, name: "notes", sql: "ALTER TABLE rows ADD COLUMN note TEXT;" };
 
 struct Scratch {
     dir: tempfile::TempDir,
@@ -20,9 +17,7 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self) -> PathBuf {
@@ -30,10 +25,7 @@ impl Scratch {
     }
 
     async fn open(&self, migrations: &[Migration]) -> Result<Database, Error> {
-        let options = Options {
-            busy_timeout: Duration::from_millis(20),
-            ..Options::default()
-        };
+        let options = Options { busy_timeout: Duration::from_millis(20), ..Options::default() };
         Database::open(&self.path(), options, migrations).await
     }
 }
@@ -66,19 +58,14 @@ async fn settings_and_modes_are_as_promised() {
     for file in std::fs::read_dir(scratch.path().parent().unwrap()).unwrap() {
         assert_eq!(mode(&file.unwrap().path()), 0o600);
     }
-    let broken = sqlx::query("INSERT INTO refs VALUES (77)")
-        .execute(database.writer())
-        .await;
+    let broken = sqlx::query("INSERT INTO refs VALUES (77)").execute(database.writer()).await;
     assert_eq!(Failure::of(&broken.unwrap_err()), Failure::Other);
 }
 
 #[tokio::test]
 async fn normal_durability_is_an_option() {
     let scratch = Scratch::new();
-    let options = Options {
-        durability: Durability::Normal,
-        ..Options::default()
-    };
+    let options = Options { durability: Durability::Normal, ..Options::default() };
     let database = Database::open(&scratch.path(), options, &[]).await.unwrap();
     assert_eq!(pragma(database.writer(), "PRAGMA synchronous").await, "1");
 }
@@ -101,40 +88,17 @@ async fn a_newer_database_is_refused_and_left_alone() {
     scratch.open(&[V1, V2]).await.unwrap().close().await;
     let before = std::fs::read(scratch.path()).unwrap();
     let error = scratch.open(&[V1]).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Newer {
-                found: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Newer { found: 2, known: 1, .. }), "{error}");
     assert_eq!(std::fs::read(scratch.path()).unwrap(), before);
 }
 
 #[tokio::test]
 async fn a_failed_migration_leaves_the_schema_before_it() {
     let scratch = Scratch::new();
-    let broken = Migration {
-        version: 2,
-        name: "broken",
-        sql: "CREATE TABLE half (id); SELECT nothing;",
-    };
+    let broken =
+        Migration { version: 2, name: "broken", sql: "CREATE TABLE half (id); SELECT nothing;" };
     let error = scratch.open(&[V1, broken]).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Migrate {
-                version: 2,
-                reached: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, Error::Migrate { version: 2, reached: 1, .. }), "{error}");
     let database = scratch.open(&[V1]).await.unwrap();
     let tables =
         sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_schema WHERE name='half'");
@@ -146,10 +110,7 @@ async fn a_full_disk_is_told_and_takes_nothing_that_was_there() {
     let scratch = Scratch::new();
     let database = scratch.open(&[V1]).await.unwrap();
     insert(database.writer(), 10).await.unwrap();
-    sqlx::raw_sql("PRAGMA max_page_count = 10")
-        .execute(database.writer())
-        .await
-        .unwrap();
+    sqlx::raw_sql("PRAGMA max_page_count = 10").execute(database.writer()).await.unwrap();
     let error = insert(database.writer(), 1 << 20).await.unwrap_err();
     assert_eq!(Failure::of(&error), Failure::Full, "{error}");
     let rows = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM rows");
@@ -159,14 +120,11 @@ async fn a_full_disk_is_told_and_takes_nothing_that_was_there() {
 #[tokio::test]
 async fn a_second_writer_is_busy_and_gets_its_turn() {
     let scratch = Scratch::new();
-    let (one, two) = (
-        scratch.open(&[V1]).await.unwrap(),
-        scratch.open(&[V1]).await.unwrap(),
-    );
+    let (one, two) = (scratch.open(&[V1]).await.unwrap(), scratch.open(&[V1]).await.unwrap());
     let held = one.begin().await.unwrap();
     let error = two.begin().await.unwrap_err();
     assert_eq!(Failure::of(&error), Failure::Busy, "{error}");
-    held.rollback().await.unwrap();
+    held.roll_back().await;
     two.begin().await.unwrap().commit().await.unwrap();
 }
 
@@ -187,21 +145,8 @@ async fn a_file_that_is_no_database_is_corrupt_and_untouched() {
     std::fs::create_dir_all(scratch.path().parent().unwrap()).unwrap();
     std::fs::write(scratch.path(), "this was never a database".repeat(99)).unwrap();
     let error = scratch.open(&[V1]).await.unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Open {
-                failure: Failure::Corrupt,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
-    assert!(
-        std::fs::read(scratch.path())
-            .unwrap()
-            .starts_with(b"this was never")
-    );
+    assert!(matches!(error, Error::Open { failure: Failure::Corrupt, .. }), "{error:?}");
+    assert!(std::fs::read(scratch.path()).unwrap().starts_with(b"this was never"));
 }
 
 #[tokio::test]
@@ -209,8 +154,26 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let scratch = Scratch::new();
     std::fs::write(scratch.dir.path().join("data"), "a file in the way").unwrap();
     let error = scratch.open(&[V1]).await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Create { path, .. } if path.ends_with("data")),
-        "{error}"
-    );
+    assert!(matches!(&error, Error::Create { path, .. } if path.ends_with("data")), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_does_not_spoil_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(&dir.path().join("t.db"), Options::default(), &[]).await.unwrap();
+    sqlx::query("CREATE TABLE t (x BLOB)").execute(database.writer()).await.unwrap();
+    let pages: i64 =
+        sqlx::query_scalar("PRAGMA page_count").fetch_one(database.writer()).await.unwrap();
+    let full = format!("PRAGMA max_page_count = {}", pages + 1);
+    sqlx::query(sqlx::AssertSqlSafe(full)).execute(database.writer()).await.unwrap();
+    let mut transaction = database.begin().await.unwrap();
+    let refused = sqlx::query("INSERT INTO t VALUES (zeroblob(1000000))")
+        .execute(&mut *transaction)
+        .await
+        .unwrap_err();
+    assert_eq!(Failure::of(&refused), Failure::Full);
+    drop(transaction);
+    let mut after = database.begin().await.unwrap();
+    sqlx::query("INSERT INTO t VALUES (1)").execute(&mut *after).await.unwrap();
+    after.commit().await.unwrap();
 }

@@ -49,10 +49,7 @@ mod tests {
         let names: BTreeSet<_> = ALL.iter().map(|(name, _)| *name).collect();
         assert_eq!(names.len(), ALL.len());
         for (name, meaning) in ALL {
-            assert!(
-                name.starts_with("salvor.") && meaning.ends_with('.'),
-                "{name}: {meaning}"
-            );
+            assert!(name.starts_with("salvor.") && meaning.ends_with('.'), "{name}: {meaning}");
         }
     }
 }

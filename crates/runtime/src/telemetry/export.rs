@@ -24,26 +24,17 @@ const QUEUE: usize = 8_192;
 
 pub(super) fn to_nowhere(resource: Resource) -> Guard {
     Guard {
-        traces: SdkTracerProvider::builder()
-            .with_resource(resource.clone())
-            .build(),
+        traces: SdkTracerProvider::builder().with_resource(resource.clone()).build(),
         metrics: SdkMeterProvider::builder().with_resource(resource).build(),
         runtime: None,
     }
 }
 
 pub(super) fn to_collector(endpoint: &str, resource: Resource) -> Result<Guard, Error> {
-    let refuse = |problem: String| Error::Endpoint {
-        endpoint: endpoint.to_owned(),
-        problem,
-    };
-    let uri: http::Uri = endpoint
-        .parse()
-        .map_err(|_| refuse("it is not a URL".into()))?;
+    let refuse = |problem: String| Error::Endpoint { endpoint: endpoint.to_owned(), problem };
+    let uri: http::Uri = endpoint.parse().map_err(|_| refuse("it is not a URL".into()))?;
     if uri.scheme_str() != Some("http") || uri.host().is_none() {
-        return Err(refuse(
-            "only plaintext http to a collector nearby is supported".into(),
-        ));
+        return Err(refuse("only plaintext http to a collector nearby is supported".into()));
     }
     // The exporters' connections live here: a flush must not depend on the caller's runtime,
     // which may be single-threaded and blocked in it.
@@ -62,51 +53,27 @@ pub(super) fn to_collector(endpoint: &str, resource: Resource) -> Result<Guard, 
         .with_max_queue_size(QUEUE)
         .with_scheduled_delay(Duration::from_secs(1))
         .build();
-    let processor = BatchSpanProcessor::builder(spans)
-        .with_batch_config(batches)
-        .build();
-    let reader = PeriodicReader::builder(metrics)
-        .with_interval(Duration::from_secs(15))
-        .build();
+    let processor = BatchSpanProcessor::builder(spans).with_batch_config(batches).build();
+    let reader = PeriodicReader::builder(metrics).with_interval(Duration::from_secs(15)).build();
     let traces = SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_span_processor(processor)
         .build();
-    let metrics = SdkMeterProvider::builder()
-        .with_resource(resource)
-        .with_reader(reader)
-        .build();
-    Ok(Guard {
-        traces,
-        metrics,
-        runtime: Some(runtime),
-    })
+    let metrics = SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
+    Ok(Guard { traces, metrics, runtime: Some(runtime) })
 }
 
 type Exporters = (Watched<SpanExporter>, Watched<MetricExporter>);
 
 fn exporters(endpoint: &str) -> Result<Exporters, ExporterBuildError> {
-    let health = Arc::new(ExportHealth {
-        endpoint: endpoint.into(),
-        failing: AtomicBool::new(false),
-    });
-    let spans = SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .with_timeout(EXPORT);
-    let metrics = MetricExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .with_timeout(EXPORT);
+    let health =
+        Arc::new(ExportHealth { endpoint: endpoint.into(), failing: AtomicBool::new(false) });
+    let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT);
+    let metrics =
+        MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT);
     Ok((
-        Watched {
-            inner: spans.build()?,
-            health: Arc::clone(&health),
-        },
-        Watched {
-            inner: metrics.build()?,
-            health,
-        },
+        Watched { inner: spans.build()?, health: Arc::clone(&health) },
+        Watched { inner: metrics.build()?, health },
     ))
 }
 

@@ -17,16 +17,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 
-const LIBRARIES: [&str; 8] = [
-    "h2",
-    "hyper",
-    "opentelemetry",
-    "rustls",
-    "sqlx",
-    "tokio",
-    "tonic",
-    "tower",
-];
+const LIBRARIES: [&str; 8] =
+    ["h2", "hyper", "opentelemetry", "rustls", "sqlx", "tokio", "tonic", "tower"];
 
 /// While only one subscriber lives, tracing asks the thread that first reaches a span whether anyone
 /// wants it, and remembers its answer for all threads. A thread without an exporter would say no
@@ -55,22 +47,13 @@ impl TestExporter {
         ANCHOR
             .get_or_init(|| Dispatch::new(tracing_subscriber::registry().with(LevelFilter::INFO)));
         let memory = Memory::default();
-        let provider = SdkTracerProvider::builder()
-            .with_simple_exporter(memory.clone())
-            .build();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(memory.clone()).build();
         let filter = Targets::new()
             .with_default(LevelFilter::INFO)
             .with_targets(LIBRARIES.map(|library| (library, LevelFilter::OFF)));
         let layer = super::span_layer(&provider).with_filter(filter);
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
-        (
-            Self {
-                memory,
-                installed: None,
-                _provider: provider,
-            },
-            dispatch,
-        )
+        (Self { memory, installed: None, _provider: provider }, dispatch)
     }
 
     /// Every finished span, in the order in which they ended.
@@ -81,10 +64,7 @@ impl TestExporter {
 
     /// The finished spans with this name.
     pub fn named(&self, name: &str) -> Vec<RecordedSpan> {
-        self.spans()
-            .into_iter()
-            .filter(|span| span.name() == name)
-            .collect()
+        self.spans().into_iter().filter(|span| span.name() == name).collect()
     }
 
     /// The finished spans with this name and this attribute.
@@ -96,19 +76,12 @@ impl TestExporter {
 
     /// The finished spans of one trace, in the order in which they ended.
     pub fn trace(&self, trace_id: &str) -> Vec<RecordedSpan> {
-        self.spans()
-            .into_iter()
-            .filter(|span| span.trace_id() == trace_id)
-            .collect()
+        self.spans().into_iter().filter(|span| span.trace_id() == trace_id).collect()
     }
 
     /// Forgets all spans up to now.
     pub fn clear(&self) {
-        self.memory
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.memory.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Waits until `found` is true of the finished spans, at most for 10 s.
@@ -134,21 +107,14 @@ impl TestExporter {
     pub fn assert_has_parent(&self, child: &str, parent: &str) {
         let parents = self.named(parent);
         let children = self.named(child);
-        let related = children
-            .iter()
-            .any(|child| parents.iter().any(|span| child.is_child_of(span)));
+        let related =
+            children.iter().any(|child| parents.iter().any(|span| child.is_child_of(span)));
         let names = self.names();
-        assert!(
-            related,
-            "no span {child:?} has a parent {parent:?}; there are {names:?}"
-        );
+        assert!(related, "no span {child:?} has a parent {parent:?}; there are {names:?}");
     }
 
     fn names(&self) -> Vec<String> {
-        self.spans()
-            .iter()
-            .map(|span| span.name().to_owned())
-            .collect()
+        self.spans().iter().map(|span| span.name().to_owned()).collect()
     }
 }
 
@@ -169,11 +135,7 @@ impl RecordedSpan {
 
     /// The value of an attribute, as text.
     pub fn attribute(&self, key: &str) -> Option<String> {
-        let found = self
-            .0
-            .attributes
-            .iter()
-            .find(|attribute| attribute.key.as_str() == key);
+        let found = self.0.attributes.iter().find(|attribute| attribute.key.as_str() == key);
         found.map(|attribute| match &attribute.value {
             Value::String(text) => text.as_str().to_owned(),
             other => other.to_string(),
@@ -216,10 +178,7 @@ struct Memory(Arc<Mutex<Vec<SpanData>>>);
 
 impl SpanExporter for Memory {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(batch);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
         Ok(())
     }
 }

@@ -22,31 +22,19 @@ fn a_span_from_a_traceparent_goes_on_with_its_trace() {
     assert!(first.contains(&child.in_scope(current_trace_id).unwrap()));
     drop(child);
     exporter.assert_has_parent("child", "first");
-    assert_eq!(
-        exporter.trace(&exporter.named("first")[0].trace_id()).len(),
-        2
-    );
+    assert_eq!(exporter.trace(&exporter.named("first")[0].trace_id()).len(), 2);
 }
 
 #[test]
 fn malformed_contexts_are_told_and_change_nothing() {
     let exporter = test_exporter();
-    for text in [
-        "",
-        "00-zz-zz-01",
-        "\n",
-        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-    ] {
+    for text in ["", "00-zz-zz-01", "\n", "00-00000000000000000000000000000000-b7ad6b7169203331-01"]
+    {
         let span = info_span!("alone");
         assert!(!link(&span, text) && !set_parent(&span, text), "{text:?}");
         assert!(span_context_from_traceparent(text).is_none());
     }
-    assert!(
-        exporter
-            .named("alone")
-            .iter()
-            .all(|span| span.is_root() && span.0.links.is_empty())
-    );
+    assert!(exporter.named("alone").iter().all(|span| span.is_root() && span.0.links.is_empty()));
 }
 
 #[test]
@@ -58,16 +46,9 @@ fn without_a_subscriber_there_is_no_trace() {
 #[test]
 fn attributes_are_found_by_name_and_value() {
     let exporter = test_exporter();
-    info_span!(
-        "guard",
-        salvor.guard.result = "allow",
-        salvor.step.attempt = 2
-    );
+    info_span!("guard", salvor.guard.result = "allow", salvor.step.attempt = 2);
     info_span!("guard", salvor.guard.result = "refuse");
-    assert_eq!(
-        exporter.with("guard", attr::GUARD_RESULT, "refuse").len(),
-        1
-    );
+    assert_eq!(exporter.with("guard", attr::GUARD_RESULT, "refuse").len(), 1);
     assert_eq!(exporter.with("guard", attr::STEP_ATTEMPT, "2").len(), 1);
     assert_eq!(exporter.named("guard").len(), 2);
     exporter.clear();

@@ -18,16 +18,8 @@ fn files() -> Files {
 #[test]
 fn a_server_is_mutual_only_with_a_client_ca() {
     let files = files();
-    assert!(
-        !ServerTls::load(&files.cert, &files.key, None)
-            .unwrap()
-            .is_mutual()
-    );
-    assert!(
-        ServerTls::load(&files.cert, &files.key, Some(&files.cert))
-            .unwrap()
-            .is_mutual()
-    );
+    assert!(!ServerTls::load(&files.cert, &files.key, None).unwrap().is_mutual());
+    assert!(ServerTls::load(&files.cert, &files.key, Some(&files.cert)).unwrap().is_mutual());
 }
 
 #[test]
@@ -37,35 +29,13 @@ fn each_wrong_file_is_named_with_what_is_wrong() {
     let prose = files.dir.path().join("prose.txt");
     fs::write(&prose, "no pem in here").unwrap();
     let torn = files.dir.path().join("torn.pem");
-    fs::write(
-        &torn,
-        "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
-    )
-    .unwrap();
+    fs::write(&torn, "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n").unwrap();
     let (cert, key) = (files.cert.as_path(), files.key.as_path());
     for (cert, key, ca, wrong, text) in [
-        (
-            absent.as_path(),
-            key,
-            None,
-            &absent,
-            "cannot read the certificate file",
-        ),
-        (
-            prose.as_path(),
-            key,
-            None,
-            &prose,
-            "holds no PEM certificate",
-        ),
+        (absent.as_path(), key, None, &absent, "cannot read the certificate file"),
+        (prose.as_path(), key, None, &prose, "holds no PEM certificate"),
         (torn.as_path(), key, None, &torn, "is not valid PEM"),
-        (
-            cert,
-            absent.as_path(),
-            None,
-            &absent,
-            "cannot read the private key file",
-        ),
+        (cert, absent.as_path(), None, &absent, "cannot read the private key file"),
         (cert, cert, None, &files.cert, "holds no PEM private key"),
         (cert, key, Some(prose.as_path()), &prose, "client CA"),
     ] {

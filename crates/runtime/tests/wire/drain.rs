@@ -18,9 +18,7 @@ const SERVING: i32 = 1;
 const NOT_SERVING: i32 = 2;
 
 fn check(service: &str) -> HealthCheckRequest {
-    HealthCheckRequest {
-        service: service.into(),
-    }
+    HealthCheckRequest { service: service.into() }
 }
 
 #[tokio::test]
@@ -40,61 +38,30 @@ async fn health_speaks_for_the_server_and_for_each_service() {
 async fn reflection_lists_what_is_described_in_both_versions() {
     let server = serve(Limits::default()).await;
     let list = || MessageRequest::ListServices(String::new());
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(list()),
-    };
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(list()) };
     let mut client = ServerReflectionClient::new(server.channel());
-    let stream = client
-        .server_reflection_info(tokio_stream::iter([request]))
-        .await
-        .unwrap();
+    let stream = client.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
     let answer = stream.into_inner().message().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(listed)) = answer.message_response else {
         panic!("{answer:?}");
     };
-    let health = ServiceResponse {
-        name: "grpc.health.v1.Health".into(),
-    };
+    let health = ServiceResponse { name: "grpc.health.v1.Health".into() };
     assert!(listed.service.contains(&health), "{listed:?}");
 
     let mut older =
         v1alpha::server_reflection_client::ServerReflectionClient::new(server.channel());
     let list = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
-    let request = v1alpha::ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(list),
-    };
-    let stream = older
-        .server_reflection_info(tokio_stream::iter([request]))
-        .await
-        .unwrap();
-    assert!(
-        stream
-            .into_inner()
-            .message()
-            .await
-            .unwrap()
-            .unwrap()
-            .message_response
-            .is_some()
-    );
+    let request =
+        v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(list) };
+    let stream = older.server_reflection_info(tokio_stream::iter([request])).await.unwrap();
+    assert!(stream.into_inner().message().await.unwrap().unwrap().message_response.is_some());
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_drain_tells_watchers_ends_their_streams_and_then_the_server() {
-    let server = serve(Limits {
-        drain: SOON * 100,
-        ..Limits::default()
-    })
-    .await;
-    let mut stream = server
-        .health()
-        .watch(check("test.Moody"))
-        .await
-        .unwrap()
-        .into_inner();
+    let server = serve(Limits { drain: SOON * 100, ..Limits::default() }).await;
+    let mut stream = server.health().watch(check("test.Moody")).await.unwrap().into_inner();
     assert_eq!(stream.message().await.unwrap().unwrap().status, SERVING);
     server.shutdown.trigger();
     assert_eq!(stream.message().await.unwrap().unwrap().status, NOT_SERVING);
@@ -105,11 +72,7 @@ async fn a_drain_tells_watchers_ends_their_streams_and_then_the_server() {
 
 #[tokio::test]
 async fn a_call_that_ignores_the_drain_is_cut_at_its_end() {
-    let server = serve(Limits {
-        drain: Duration::from_millis(50),
-        ..Limits::default()
-    })
-    .await;
+    let server = serve(Limits { drain: Duration::from_millis(50), ..Limits::default() }).await;
     let open = tokio::spawn(call(server.channel(), "/test.Moody/Hang"));
     server.hung(1).await;
     server.stop().await;

@@ -13,13 +13,7 @@ const WATCH: &str = "grpc.health.v1.Health/Watch";
 async fn pair(exporter: &TestExporter, name: &str) -> (RecordedSpan, RecordedSpan) {
     let named = |spans: &[RecordedSpan]| spans.iter().filter(|span| span.name() == name).count();
     exporter.wait_until(|spans| named(spans) == 2).await;
-    let of = |kind| {
-        exporter
-            .named(name)
-            .into_iter()
-            .find(|span| span.kind() == kind)
-            .unwrap()
-    };
+    let of = |kind| exporter.named(name).into_iter().find(|span| span.kind() == kind).unwrap();
     (of(SpanKind::Client), of(SpanKind::Server))
 }
 
@@ -28,18 +22,12 @@ async fn one_trace_goes_from_the_caller_through_the_wire_into_the_handler() {
     let exporter = test_exporter();
     let server = serve(Limits::default()).await;
     let caller = tracing::info_span!("caller");
-    let status = call(server.channel(), "/test.Moody/Refuse")
-        .instrument(caller)
-        .await;
+    let status = call(server.channel(), "/test.Moody/Refuse").instrument(caller).await;
     let (client, answered) = pair(&exporter, "test.Moody/Refuse").await;
     assert!(client.is_child_of(&exporter.named("caller")[0]));
     assert!(answered.is_child_of(&client));
     assert!(exporter.named("work")[0].is_child_of(&answered));
-    assert_eq!(
-        status.message(),
-        client.trace_id(),
-        "the handler sees the caller's trace id"
-    );
+    assert_eq!(status.message(), client.trace_id(), "the handler sees the caller's trace id");
     server.stop().await;
 }
 
@@ -47,11 +35,7 @@ async fn one_trace_goes_from_the_caller_through_the_wire_into_the_handler() {
 async fn rpc_spans_carry_the_conventional_attributes() {
     let exporter = test_exporter();
     let server = serve(Limits::default()).await;
-    server
-        .health()
-        .check(HealthCheckRequest::default())
-        .await
-        .unwrap();
+    server.health().check(HealthCheckRequest::default()).await.unwrap();
     let (client, answered) = pair(&exporter, CHECK).await;
     let port = server.address.port().to_string();
     for span in [&client, &answered] {
@@ -66,10 +50,7 @@ async fn rpc_spans_carry_the_conventional_attributes() {
         }
         assert!(!span.is_error() && span.attribute("error.type").is_none());
     }
-    assert_eq!(
-        answered.attribute("client.address").as_deref(),
-        Some("127.0.0.1")
-    );
+    assert_eq!(answered.attribute("client.address").as_deref(), Some("127.0.0.1"));
     server.stop().await;
 }
 
@@ -106,17 +87,10 @@ async fn a_call_dropped_by_its_caller_is_cancelled_on_both_sides() {
 async fn a_stream_dropped_half_way_is_cancelled_on_both_sides() {
     let exporter = test_exporter();
     let server = serve(Limits::default()).await;
-    let mut stream = server
-        .health()
-        .watch(HealthCheckRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
+    let mut stream =
+        server.health().watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert!(stream.message().await.unwrap().is_some());
-    assert!(
-        exporter.named(WATCH).is_empty(),
-        "an open stream has an open span"
-    );
+    assert!(exporter.named(WATCH).is_empty(), "an open stream has an open span");
     drop(stream);
     let (client, answered) = pair(&exporter, WATCH).await;
     for span in [&client, &answered] {
@@ -132,16 +106,9 @@ async fn a_panic_in_a_handler_is_internal_and_ends_only_that_call() {
     let server = serve(Limits::default()).await;
     call(server.channel(), "/test.Moody/Panic").await;
     let (_, answered) = pair(&exporter, "test.Moody/Panic").await;
-    assert_eq!(
-        answered.attribute("rpc.response.status_code").as_deref(),
-        Some("INTERNAL")
-    );
+    assert_eq!(answered.attribute("rpc.response.status_code").as_deref(), Some("INTERNAL"));
     assert!(answered.is_error());
-    server
-        .health()
-        .check(HealthCheckRequest::default())
-        .await
-        .unwrap();
+    server.health().check(HealthCheckRequest::default()).await.unwrap();
     server.stop().await;
 }
 
@@ -151,13 +118,8 @@ async fn a_made_up_path_names_no_server_span() {
     let server = serve(Limits::default()).await;
     let status = call(server.channel(), "/made.up.Service/At47Random").await;
     assert_eq!(status.code(), tonic::Code::Unimplemented);
-    let spans = exporter
-        .wait_until(|spans| spans.iter().any(|span| span.name() == "_OTHER"))
-        .await;
+    let spans = exporter.wait_until(|spans| spans.iter().any(|span| span.name() == "_OTHER")).await;
     let other = spans.iter().find(|span| span.name() == "_OTHER").unwrap();
-    assert_eq!(
-        other.attribute("rpc.response.status_code").as_deref(),
-        Some("UNIMPLEMENTED")
-    );
+    assert_eq!(other.attribute("rpc.response.status_code").as_deref(), Some("UNIMPLEMENTED"));
     server.stop().await;
 }

@@ -81,16 +81,9 @@ pub(crate) async fn serve_on(address: &str, server: Server) -> Running {
     let address = listener.local_addr().unwrap();
     let shutdown = Shutdown::new();
     let hanging = Arc::new(Semaphore::new(0));
-    let moody = Moody {
-        hanging: Arc::clone(&hanging),
-    };
+    let moody = Moody { hanging: Arc::clone(&hanging) };
     let running = server.service(moody).run(listener, shutdown.triggered());
-    Running {
-        address,
-        shutdown,
-        hanging,
-        served: tokio::spawn(running),
-    }
+    Running { address, shutdown, hanging, served: tokio::spawn(running) }
 }
 
 impl Running {
@@ -114,11 +107,7 @@ impl Running {
 
     pub(crate) async fn stop(self) {
         self.shutdown.trigger();
-        tokio::time::timeout(SOON, self.served)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(SOON, self.served).await.unwrap().unwrap().unwrap();
     }
 }
 

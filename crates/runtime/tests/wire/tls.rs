@@ -52,9 +52,7 @@ impl Authority {
     }
 
     fn client(&self, running: &Running, identity: Option<&(PathBuf, PathBuf)>) -> Endpoint {
-        let identity = identity
-            .as_ref()
-            .map(|(cert, key)| (cert.as_path(), key.as_path()));
+        let identity = identity.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
         let tls = ClientTls::load(&self.ca(), identity).unwrap();
         Endpoint::new(format!("https://localhost:{}", running.address.port())).with_tls(Some(tls))
     }
@@ -70,22 +68,14 @@ async fn mutual_tls_lets_in_only_certificates_of_its_authority() {
     let exporter = test_exporter();
     let (ours, theirs) = (Authority::new(), Authority::new());
     let server = ours.serve("127.0.0.1:0").await;
-    check(&ours.client(&server, Some(&ours.issue("operator"))))
-        .await
-        .unwrap();
-    exporter
-        .wait_until(|_| exporter.named("grpc.health.v1.Health/Check").len() == 2)
-        .await;
+    check(&ours.client(&server, Some(&ours.issue("operator")))).await.unwrap();
+    exporter.wait_until(|_| exporter.named("grpc.health.v1.Health/Check").len() == 2).await;
     let known = exporter.with("grpc.health.v1.Health/Check", "client.address", "127.0.0.1");
     assert_eq!(known.len(), 1, "addresses are known behind TLS too");
 
     check(&ours.client(&server, None)).await.unwrap_err();
-    check(&ours.client(&server, Some(&theirs.issue("stranger"))))
-        .await
-        .unwrap_err();
-    check(&theirs.client(&server, Some(&theirs.issue("stranger"))))
-        .await
-        .unwrap_err();
+    check(&ours.client(&server, Some(&theirs.issue("stranger")))).await.unwrap_err();
+    check(&theirs.client(&server, Some(&theirs.issue("stranger")))).await.unwrap_err();
     check(&server.endpoint()).await.unwrap_err();
     server.stop().await;
 }
@@ -94,9 +84,7 @@ async fn mutual_tls_lets_in_only_certificates_of_its_authority() {
 async fn mutual_tls_permits_an_address_beyond_loopback_and_tls_alone_does_not() {
     let ours = Authority::new();
     let server = ours.serve("0.0.0.0:0").await;
-    check(&ours.client(&server, Some(&ours.issue("operator"))))
-        .await
-        .unwrap();
+    check(&ours.client(&server, Some(&ours.issue("operator")))).await.unwrap();
     server.stop().await;
 
     let (cert, key) = ours.issue("localhost");
@@ -117,8 +105,5 @@ async fn a_key_of_another_certificate_is_refused_at_the_start() {
     let tls = ServerTls::load(&cert, &key, None).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = Server::new(Limits::default()).tls(Some(tls));
-    assert!(matches!(
-        server.run(listener, std::future::pending()).await,
-        Err(Error::Tls(_))
-    ));
+    assert!(matches!(server.run(listener, std::future::pending()).await, Err(Error::Tls(_))));
 }

@@ -156,9 +156,7 @@ async fn remove(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
     let permit = run.permit(EffectKind::Delete)?;
     let request_id = run.request_id("remove_created", attempts);
     Ok(match adapter.delete(permit, live, request_id).await {
-        Effect::Applied(()) | Effect::NotApplied(Cause::NotFound | Cause::OtherIncarnation) => {
-            Performed::Event(Event::Removed)
-        }
+        Effect::Applied(()) => Performed::Event(Event::Removed),
         Effect::NotApplied(cause) if attempts >= MAX_REMOVALS => {
             Performed::Wait(ParkReason::KeepsFailing(cause))
         }

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool};
+use salvor_runtime::sqlite::{Database, Transaction};
+use sqlx::{Row, SqliteConnection};
 
 use super::Retention;
 use crate::error::Error;
 use crate::seal::KeyRing;
 
 /// A transaction that holds the write lock.
-///
-/// It begins and ends by plain statements: SQLite rolls a transaction back by itself when the disk is full, which sqlx's
-/// own transactions do not notice, and their connection would refuse every later one.
 pub(crate) struct Txn {
-    connection: PoolConnection<Sqlite>,
-    ended: bool,
+    inner: Transaction,
     pub(super) keys: Arc<KeyRing>,
     pub(super) now_ms: u64,
     pub(super) retention: Retention,
@@ -29,24 +25,20 @@ pub(crate) struct Txn {
 
 impl Txn {
     pub(super) async fn begin(
-        writer: &SqlitePool,
+        db: &Database,
         keys: &Arc<KeyRing>,
         now_ms: u64,
         retention: Retention,
     ) -> Result<Self, Error> {
-        let connection = writer.acquire().await?;
+        let mut inner = db.begin().await?;
+        let (revision, compacted) = position(&mut inner).await?;
         let keys = Arc::clone(keys);
-        let (began_at, revision, compacted, dry, ended) = (0, 0, 0, false, false);
-        let mut txn =
-            Self { connection, ended, keys, now_ms, retention, began_at, compacted, revision, dry };
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(txn.connection()).await?;
-        let (revision, compacted) = position(txn.connection()).await?;
-        (txn.began_at, txn.revision, txn.compacted) = (revision, revision, compacted);
-        Ok(txn)
+        let (began_at, dry) = (revision, false);
+        Ok(Self { inner, keys, now_ms, retention, began_at, compacted, revision, dry })
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.connection
+        &mut self.inner
     }
 
     /// The next number of the one counter.
@@ -79,13 +71,12 @@ impl Txn {
                 .await?;
             self.compact(revision).await?;
         }
-        sqlx::raw_sql("COMMIT").execute(self.connection()).await?;
-        self.ended = true;
+        self.inner.commit().await?;
         Ok(revision)
     }
 
-    pub(super) async fn roll_back(mut self) {
-        self.ended = sqlx::raw_sql("ROLLBACK").execute(self.connection()).await.is_ok();
+    pub(super) async fn roll_back(self) {
+        self.inner.roll_back().await;
     }
 
     /// Forgets superseded versions that are out of retention, an eighth of it at a time.
@@ -101,15 +92,6 @@ impl Txn {
             .await?;
         sqlx::query("UPDATE meta SET compacted = ?").bind(floor).execute(self.connection()).await?;
         Ok(())
-    }
-}
-
-impl Drop for Txn {
-    /// Without an orderly end, closing the connection is what rolls back; the pool opens another one.
-    fn drop(&mut self) {
-        if !self.ended {
-            self.connection.close_on_drop();
-        }
     }
 }
 
