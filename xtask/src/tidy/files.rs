@@ -1,0 +1,82 @@
+//! Files: none too long, none named `mod.rs`, none that no crate reaches.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+
+use super::shown;
+
+/// Longer files want a reason, which is given here.
+const LONG: &[(&str, &str)] = &[];
+/// Lines of a file at the most.
+const MAX_LINES: usize = 500;
+
+pub(super) fn check(root: &Path, sources: &[PathBuf]) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for path in sources {
+        let name = shown(root, path);
+        if path.ends_with("mod.rs") {
+            complaints.push(format!("{name}: use a file named after the module instead of mod.rs"));
+        }
+        let lines = fs::read_to_string(path)?.lines().count();
+        if lines > MAX_LINES && !LONG.iter().any(|(long, _)| *long == name) {
+            complaints.push(format!("{name}: {lines} lines; split it, or give a reason in xtask"));
+        }
+    }
+    let reached = reached(sources)?;
+    for path in sources {
+        if !reached.contains(path) {
+            complaints.push(format!("{}: no crate reaches this file", shown(root, path)));
+        }
+    }
+    Ok(complaints)
+}
+
+/// Everything that is a crate's root, or declared by a `mod` of something reached.
+fn reached(sources: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
+    let mut open: Vec<PathBuf> = sources.iter().filter(|path| is_root(path)).cloned().collect();
+    let mut reached = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if !reached.insert(path.clone()) {
+            continue;
+        }
+        let root = is_root(&path);
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+        let below = if root { folder } else { folder.join(stem) };
+        let text = fs::read_to_string(&path)?;
+        for module in declared(&text) {
+            let child = below.join(format!("{module}.rs"));
+            if child.exists() {
+                open.push(child);
+            }
+        }
+    }
+    Ok(reached)
+}
+
+/// Crate roots: libraries, binaries, build scripts, test and bench targets.
+fn is_root(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    if matches!(name, "lib.rs" | "main.rs" | "build.rs") {
+        return true;
+    }
+    let folder = path.parent().and_then(Path::file_name).and_then(|n| n.to_str());
+    let beside_manifest = |path: &Path| {
+        path.parent().and_then(Path::parent).is_some_and(|p| p.join("Cargo.toml").exists())
+    };
+    let target_folder = matches!(folder, Some("tests" | "benches" | "bin" | "examples"));
+    (target_folder && beside_manifest(path)) || path.with_file_name("Cargo.toml").exists()
+}
+
+fn declared(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub(crate) ").or(line.strip_prefix("pub ")).unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    })
+}
