@@ -19,6 +19,8 @@ mod source;
 const MAX_DETAIL: usize = 1024;
 /// How tonic and the gateways word an oversized message.
 const OVERSIZED: &str = "message length too large";
+/// How a plain HTTP 404 reads to other gRPC clients and to this one.
+const NO_GATEWAY: [&str; 2] = ["status: 404", "HTTP status code 404"];
 
 /// What was asked of the gateway, as far as the meaning of an answer depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -186,11 +188,9 @@ pub(crate) fn classify(method: Method, origin: Origin, code: Code, text: &str) -
         }
         Code::Unavailable => Class::Unavailable,
         // What answers a plaintext call on a TLS port, and any web server: no gateway.
-        Code::Unimplemented if text.contains("status: 404") => Class::TlsFailed,
+        Code::Unimplemented if NO_GATEWAY.iter().any(|no| text.contains(no)) => Class::TlsFailed,
         Code::Unimplemented => Class::Unimplemented,
-        Code::Internal if text.contains("decode Protobuf") || text.contains("protobuf") => {
-            Class::Unreadable
-        }
+        Code::Internal if text.starts_with("failed to decode Protobuf") => Class::Unreadable,
         Code::Internal => Class::Internal,
         _ => Class::Unexpected,
     }

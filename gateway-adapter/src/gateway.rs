@@ -132,6 +132,11 @@ impl Gateway {
         }
     }
 
+    /// What the gateway must be.
+    pub(crate) fn pinned(&self) -> GatewayIdentity {
+        self.settings().pinned
+    }
+
     fn settings(&self) -> Settings {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -112,9 +112,9 @@ async fn compare(
         Ok(live) => changed_policy(record.policy.as_ref(), live),
         Err(_) => None,
     };
-    // A revision that is not loaded yet may still fail: it is not what is in force.
+    // A revision that is not loaded yet may still fail, and a gateway-wide one is not the sandbox's.
     let policy = match policy {
-        Some(policy) if is_loaded(gateway, &incarnation, &policy).await => Some(policy),
+        Some(policy) if is_its_own(gateway, &incarnation, &policy).await => Some(policy),
         _ => None,
     };
     Ok(update(record, spec, policy))
@@ -138,9 +138,11 @@ fn differs(recorded: Option<&Spec>, live: &Spec) -> bool {
     recorded.is_none_or(|spec| spec.sha256 != live.sha256 || spec.dialect != live.dialect)
 }
 
-async fn is_loaded(gateway: &Gateway, incarnation: &Incarnation, policy: &Policy) -> bool {
+async fn is_its_own(gateway: &Gateway, incarnation: &Incarnation, policy: &Policy) -> bool {
     let read = policy::in_force(gateway, incarnation, false).await;
-    read.is_ok_and(|read| read.loaded && read.policy.policy_hash == policy.policy_hash)
+    read.is_ok_and(|read| {
+        read.loaded && !read.global && read.policy.policy_hash == policy.policy_hash
+    })
 }
 
 /// The policy to record, if the live one is another: with what has disappeared since.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use salvor_proto::FILE_DESCRIPTOR_SET;
 use salvor_proto::gateway::v1::gateway_adapter_service_server::GatewayAdapterServiceServer;
+use salvor_proto::registry::v1::GatewayIdentity;
 use salvor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use salvor_runtime::channel::{self, connect_lazy};
 use salvor_runtime::server::{self, Server};
@@ -96,6 +97,11 @@ impl Adapter {
         &self.config.registry.address
     }
 
+    /// What the adapter takes a gateway to be pinned to; `None` if it does not know the gateway.
+    pub fn pinned(&self, gateway: &str) -> Option<GatewayIdentity> {
+        self.directory.all().get(gateway).map(|gateway| gateway.pinned())
+    }
+
     /// Runs one round of the observer on every known gateway, now.
     pub async fn observe_now(&self) -> Round {
         grpc::observe_now(&self.directory).await
@@ -103,7 +109,8 @@ impl Adapter {
 }
 
 /// Runs an adapter on `listener` until `shutdown` resolves, with the limits and the TLS of
-/// `server`. One that serves TLS must be given the address to advertise.
+/// `server`. One that serves TLS must be given the address to advertise. Dropping the future ends
+/// everything that it began.
 ///
 /// # Errors
 /// [`Error`]; before the first connection is accepted, except for a failure of serving itself.
@@ -116,6 +123,8 @@ pub async fn serve(
     let address = listener.local_addr().map_err(Error::Listener)?;
     let adapter = Adapter::new(config)?;
     let background = Shutdown::new();
+    // Dropped in the middle, it must not go on announcing an address where nothing listens.
+    let _ended = background.token().drop_guard();
     let tasks = adapter.keep(address, &background);
     let ended = adapter.add_to(server).run(listener, shutdown).await;
     background.trigger();

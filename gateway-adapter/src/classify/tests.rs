@@ -29,10 +29,9 @@ fn peer(method: Method, code: Code, text: &str) -> Class {
 fn expected(method: Method, code: Code) -> Class {
     use Method::{Create, Delete, Exec, Start, Stop, Update};
     match (code, method) {
-        (Code::InvalidArgument, _) => Class::Invalid,
+        (Code::InvalidArgument, _) | (Code::FailedPrecondition, Create | Update) => Class::Invalid,
         (Code::AlreadyExists, Create) => Class::AlreadyExists,
         (Code::FailedPrecondition, Start | Stop | Delete | Exec) => Class::WrongPhase,
-        (Code::FailedPrecondition, Create | Update) => Class::Invalid,
         (Code::Unauthenticated, _) => Class::Unauthenticated,
         (Code::PermissionDenied, _) => Class::PermissionDenied,
         (Code::ResourceExhausted, _) => Class::Exhausted,
@@ -90,6 +89,12 @@ fn texts_that_change_the_meaning_of_a_code() {
         (Method::Get, Code::ResourceExhausted, "gRPC rate limit exceeded", Class::RateLimited),
         (Method::List, Code::OutOfRange, ours.as_str(), Class::Unreadable),
         (Method::Create, Code::OutOfRange, theirs, Class::Invalid),
+        (
+            Method::Get,
+            Code::Unimplemented,
+            "grpc-status header missing, mapped from HTTP status code 404",
+            Class::TlsFailed,
+        ),
         (
             Method::Get,
             Code::Unimplemented,

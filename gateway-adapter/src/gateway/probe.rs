@@ -20,13 +20,15 @@ use crate::vendor::{self, Client};
 
 /// How long discovery documents are taken as they were while the connection lasts.
 const DOCUMENTS_AGE: Duration = Duration::from_mins(1);
+/// How long it is before documents that could not be read are asked for again.
+const FAILURE_AGE: Duration = Duration::from_secs(5);
 
-/// Discovery documents, and when and over which connection they were read.
+/// Discovery documents or why not, and when and over which connection they were asked for.
 #[derive(Debug, Clone)]
 pub(super) struct KnownDocuments {
     connections: u64,
     read: Instant,
-    documents: Documents,
+    documents: Result<Documents, String>,
 }
 
 /// A gateway that answered as itself, and the client for its dialect.
@@ -110,7 +112,7 @@ impl Gateway {
         store_id: String,
         documents: Result<Documents, String>,
     ) -> Result<GatewayIdentity, Unknown> {
-        let pinned = self.settings().pinned;
+        let pinned = self.pinned();
         let documents = match documents {
             Ok(documents) => documents,
             Err(_) if pinned.signing_key_id.is_empty() && pinned.issuer.is_empty() => {
@@ -145,14 +147,14 @@ async fn documents(link: &Link) -> Result<Documents, String> {
     let known = lock(&link.documents).clone();
     if let Some(known) = known
         && known.connections == connections
-        && known.read.elapsed() < DOCUMENTS_AGE
+        && known.read.elapsed() < if known.documents.is_ok() { DOCUMENTS_AGE } else { FAILURE_AGE }
     {
-        return Ok(known.documents);
+        return known.documents;
     }
-    let documents = link.transport.documents().await.map_err(|error| error.to_string())?;
+    let documents = link.transport.documents().await.map_err(|error| error.to_string());
     let known = KnownDocuments { connections, read: Instant::now(), documents: documents.clone() };
     *lock(&link.documents) = Some(known);
-    Ok(documents)
+    documents
 }
 
 /// The first pinned part that the gateway does not show: what, pinned, found.

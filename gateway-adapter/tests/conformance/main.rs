@@ -5,6 +5,13 @@
 //! tls.key), `_TOKEN_FILE`, `_WORKSPACE` and `_IMAGE`. It is reported as skipped when unset. What
 //! needs a hand behind the gateway (faults, losses) runs on the development gateways alone.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unnecessary_wraps,
+    reason = "a test's helpers end it, and build requests' fields as they are"
+)]
+
 mod bench;
 mod identity;
 mod inside;

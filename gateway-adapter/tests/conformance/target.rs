@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ impl Target {
         let running = DevGateway::start(config).await.unwrap();
         let mut bench = Bench::start(adapter).await;
         bench.register(GATEWAY, &running.uri(), None).await;
+        // So that no background probe stands in a test's call log.
+        bench.wait_gateway(GATEWAY, |gateway| gateway.heartbeat.is_some()).await;
         let dialect = match dialect {
             Dialect::V0_0 => record::Dialect::V00,
             Dialect::V0_1 => record::Dialect::V01,
@@ -74,7 +77,9 @@ impl Target {
     pub(crate) async fn real() -> Option<Self> {
         let value = |name: &str| env::var(format!("SALVOR_TEST_GATEWAY_{name}")).ok();
         let Some(endpoint) = value("ENDPOINT") else {
-            eprintln!("skipped: no real gateway (SALVOR_TEST_GATEWAY_ENDPOINT is not set)");
+            let text = b"skipped: no real gateway (SALVOR_TEST_GATEWAY_ENDPOINT is not set)\n";
+            // Straight to the stream: the test harness keeps what the print macros write.
+            io::stderr().write_all(text).unwrap();
             return None;
         };
         let mut bench = Bench::start(|config| config.limits.settle = Duration::from_mins(1)).await;
@@ -215,7 +220,12 @@ impl Target {
         id
     }
 
-    pub(crate) async fn delete(&mut self, name: &str, live_id: &str, token: i64) -> Result<Effect, Status> {
+    pub(crate) async fn delete(
+        &mut self,
+        name: &str,
+        live_id: &str,
+        token: i64,
+    ) -> Result<Effect, Status> {
         let request = DeleteSandboxRequest {
             sandbox: self.sandbox(name),
             permit: self.permit("delete", name, token),
@@ -246,7 +256,12 @@ impl Target {
     }
 
     /// Runs a command in the sandbox the only way that the adapter offers.
-    pub(crate) async fn run(&mut self, name: &str, live_id: &str, command: &[&str]) -> ProbeReadinessResponse {
+    pub(crate) async fn run(
+        &mut self,
+        name: &str,
+        live_id: &str,
+        command: &[&str],
+    ) -> ProbeReadinessResponse {
         let request = ProbeReadinessRequest {
             sandbox: self.sandbox(name),
             live_id: live_id.into(),
