@@ -1,8 +1,10 @@
 //! The scenarios of the field, over the real wire, by their ids. `tests/README.md` says what each proves.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails, fails")]
 
+mod concurrent;
 mod destroy;
 mod given;
+mod policy;
 mod revive;
 mod stale;
 mod support;

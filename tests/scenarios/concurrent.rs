@@ -1,0 +1,191 @@
+//! T19: one recovery of a record at a time, and all of them side by side.
+
+use salvor_devgateway::{Effect, Fault};
+use salvor_proto::{
+    error::received,
+    recovery::v1::{self as pb, recovery::State},
+};
+use salvor_testkit::{Fleet, wait::PATIENCE};
+use tonic::Code;
+
+use crate::{
+    given::{LAB, adopted, lab, lose, lost, mutations, recorded, stopped, succeeded, verdict},
+    support::{AUTO, REBUILD, reason, seed},
+};
+
+fn with_id(name: &str, request_id: &str) -> pb::RecoverSandboxRequest {
+    pb::RecoverSandboxRequest {
+        name: name.to_owned(),
+        request_id: request_id.to_owned(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn t19_of_ten_at_once_one_runs_and_nine_are_told_who_holds_the_record() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
+    // The one that runs is held in its create until all ten have been answered.
+    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).times(1));
+    let asked = (0..10).map(|_| fleet.ask(&name, REBUILD));
+    let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+    for answer in futures::future::join_all(asked).await {
+        match answer {
+            Ok(answer) => accepted.push(answer.recovery.unwrap().name),
+            Err(status) => refused.push(status),
+        }
+    }
+    assert_eq!((accepted.len(), refused.len()), (1, 9), "{accepted:?} {refused:?}");
+    for status in refused {
+        assert_eq!(status.code(), Code::Aborted);
+        assert_eq!(reason(&status), "LEASE_HELD");
+        let told = received(&status);
+        assert_eq!(told.metadata.get("holder"), Some(&accepted[0]), "{told:#?}");
+        assert!(told.next_step.unwrap().contains("--open"));
+    }
+    let recovery = fleet.wait(&accepted[0]).await.unwrap();
+    assert_eq!(recovery.state(), State::Succeeded, "{recovery:#?}");
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t19_recoveries_of_other_records_run_at_the_same_time() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (held, _) = lost(&fleet, "held").await;
+    let (free, _) = lost(&fleet, "free").await;
+    let (idle, _) = stopped(&fleet, "idle").await;
+    let control = lab(&fleet).control.clone();
+    control.clear_calls();
+    control.fault(Fault::on("CreateSandbox", Effect::Drop).for_sandbox("held").times(1));
+    let open = fleet.ask(&held, REBUILD).await.unwrap().recovery.unwrap();
+    let hangs = |call: &salvor_devgateway::Call| call.name == "held" && call.create.is_some();
+    assert!(control.wait_for_call(hangs, PATIENCE).await.is_some());
+
+    let (free, idle) = tokio::join!(fleet.recover(&free, REBUILD), fleet.recover(&idle, AUTO));
+    assert_eq!(free.unwrap().state(), State::Succeeded);
+    assert_eq!(idle.unwrap().state(), State::Succeeded);
+    let request = pb::GetRecoveryRequest { name: open.name.clone() };
+    let still = fleet.recovery.clone().get_recovery(request).await.unwrap().into_inner();
+    assert_eq!(still.recovery.unwrap().state(), State::Running, "it has not stood in their way");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t19_the_same_request_answers_the_same_recovery() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    let (other, _) = lost(&fleet, "other").await;
+    let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let mut client = fleet.recovery.clone();
+    let first = client.recover_sandbox(with_id(&name, id)).await.unwrap().into_inner();
+    let first = first.recovery.unwrap();
+    assert_eq!(first.request_id, id);
+    let again = client.recover_sandbox(with_id(&name, id)).await.unwrap().into_inner();
+    assert_eq!(again.recovery.unwrap().name, first.name);
+    let ended = fleet.wait(&first.name).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    let late = client.recover_sandbox(with_id(&name, id)).await.unwrap().into_inner();
+    let late = late.recovery.unwrap();
+    assert_eq!((late.state(), late.name), (State::Succeeded, first.name));
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+
+    let reused = client.recover_sandbox(with_id(&other, id)).await.unwrap_err();
+    assert_eq!((reused.code(), reason(&reused).as_str()), (Code::Aborted, "REQUEST_ID_REUSED"));
+    let malformed = client.recover_sandbox(with_id(&name, "seven")).await.unwrap_err();
+    assert_eq!(malformed.code(), Code::InvalidArgument);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t19_the_same_request_many_times_at_once_is_one_recovery() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
+    let id = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+    let asked = (0..5).map(|_| {
+        let mut client = fleet.recovery.clone();
+        let request = with_id(&name, id);
+        async move { client.recover_sandbox(request).await }
+    });
+    let mut names = std::collections::BTreeSet::new();
+    for answer in futures::future::join_all(asked).await {
+        match answer {
+            Ok(answer) => {
+                names.insert(answer.into_inner().recovery.unwrap().name);
+            }
+            // Not durable yet when it was asked for: the holder's name says which one it will be.
+            Err(status) => {
+                assert_eq!(reason(&status), "LEASE_HELD");
+                names.insert(received(&status).metadata["holder"].clone());
+            }
+        }
+    }
+    assert_eq!(names.len(), 1, "{names:?}");
+    let name = names.into_iter().next().unwrap();
+    assert_eq!(fleet.wait(&name).await.unwrap().state(), State::Succeeded);
+    assert_eq!(succeeded(&fleet, "CreateSandbox"), 1);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t19_a_recovery_and_a_destroy_of_one_record_exclude_each_other() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
+    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 500 }).times(1));
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    let request = pb::DestroySandboxRequest { name: name.clone(), ..Default::default() };
+    let refused = fleet.recovery.clone().destroy_sandbox(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Aborted, "{refused:?}");
+    assert_eq!(received(&refused).metadata["holder"], open.name);
+    assert_eq!(fleet.wait(&open.name).await.unwrap().state(), State::Succeeded);
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t19_many_records_lost_at_once_come_back_side_by_side() {
+    let fleet = Fleet::lab().await.unwrap();
+    let control = lab(&fleet).control.clone();
+    let names: Vec<String> = (0..8).map(|n| format!("agent-{n}")).collect();
+    for name in &names {
+        adopted(&fleet, name).await;
+    }
+    for name in &names {
+        control.lose(name).await.unwrap();
+    }
+    for name in &names {
+        assert!(control.wait_absent(name, PATIENCE).await);
+    }
+    control.clear_calls();
+    let recoveries = names.iter().map(|name| {
+        let name = Fleet::name(LAB, name);
+        let fleet = &fleet;
+        async move { fleet.recover(&name, REBUILD).await.unwrap() }
+    });
+    for recovery in futures::future::join_all(recoveries).await {
+        assert_eq!(recovery.state(), State::Succeeded, "{recovery:#?}");
+    }
+    assert_eq!(succeeded(&fleet, "CreateSandbox"), names.len());
+    assert!(names.iter().all(|name| control.live(name)));
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t19_an_open_recovery_of_one_record_is_no_reason_to_refuse_another() {
+    let fleet = Fleet::lab().await.unwrap();
+    let id = fleet.sandbox(LAB, "plain", &seed()).await.unwrap();
+    let (open, _) = lost(&fleet, "open").await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Drop).for_sandbox("open").times(1));
+    fleet.ask(&open, REBUILD).await.unwrap();
+    let plain = Fleet::name(LAB, "plain");
+    assert_eq!(fleet.adopt(&plain).await.unwrap().live_id, id);
+    let before = recorded(&fleet, &plain).await;
+    lose(&fleet, "plain").await;
+    assert_eq!(fleet.recover(&plain, AUTO).await.unwrap().state(), State::Succeeded);
+    assert_eq!(recorded(&fleet, &plain).await.uid, before.uid);
+    fleet.stop().await;
+}
