@@ -1,0 +1,99 @@
+//! Killed by itself right after the n-th write to the journal, for every n that there is.
+
+use futures::{StreamExt as _, stream};
+use tokio::sync::Semaphore;
+
+use crate::{
+    scene::{Case, Scene},
+    verify::verify,
+};
+
+/// So many fleets at a time, over all tests.
+static FEW: Semaphore = Semaphore::const_new(4);
+
+/// Nothing happens to it. Answers how often its journal was written.
+async fn undisturbed(case: Case) -> u64 {
+    let (scene, process, before) = Scene::open(case, None).await;
+    scene.ask().await.unwrap();
+    let recovery = scene.ended().await;
+    verify(&scene, &before, &recovery, "undisturbed").await;
+    process.kill().await;
+    let appends = scene.appends(&recovery.name).await;
+    scene.fleet.stop().await;
+    appends
+}
+
+async fn killed_after(case: Case, append: u64) {
+    let _one_of_few = FEW.acquire().await.unwrap();
+    let what = format!("{case:?} killed after append {append}");
+    let (mut scene, process, before) = Scene::open(case, Some(append)).await;
+    // What the caller was told depends on when it died.
+    let _ = scene.ask().await;
+    process.died().await;
+    let process = scene.begin(None).await;
+    let recovery = scene.ended().await;
+    verify(&scene, &before, &recovery, &what).await;
+    process.kill().await;
+    scene.fleet.stop().await;
+}
+
+async fn killed_after_every_append(case: Case, at_least: u64) {
+    let appends = undisturbed(case).await;
+    assert!(appends >= at_least, "{case:?} has only {appends} writes");
+    stream::iter(1..=appends)
+        .map(|append| killed_after(case, append))
+        .buffer_unordered(4)
+        .collect::<()>()
+        .await;
+}
+
+#[tokio::test]
+async fn a_stale_recovery_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Stale, 10).await;
+}
+
+#[tokio::test]
+async fn a_revival_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Revive, 10).await;
+}
+
+#[tokio::test]
+async fn a_destroy_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Destroy, 6).await;
+}
+
+/// Every process dies after its third write. Each gets one effect further: what the one before intended is looked into, the
+/// next effect intended, and its outcome written.
+#[tokio::test]
+async fn a_recovery_gets_to_its_end_though_every_process_dies_young() {
+    for case in [Case::Stale, Case::Revive, Case::Destroy] {
+        let _one_of_few = FEW.acquire().await.unwrap();
+        let (mut scene, process, before) = Scene::open(case, Some(3)).await;
+        let _ = scene.ask().await;
+        process.died().await;
+        let mut deaths = 1;
+        let (process, recovery) = loop {
+            let process = scene.begin(Some(3)).await;
+            if let Some(recovery) = ended_before_it_dies(&scene).await {
+                break (process, recovery);
+            }
+            process.died().await;
+            deaths += 1;
+            assert!(deaths < 20, "{case:?} does not get on");
+        };
+        assert!(deaths > 1, "{case:?}");
+        verify(&scene, &before, &recovery, &format!("{case:?} with {deaths} deaths")).await;
+        drop(process);
+        scene.fleet.stop().await;
+    }
+}
+
+async fn ended_before_it_dies(scene: &Scene) -> Option<salvor_proto::recovery::v1::Recovery> {
+    let request = salvor_proto::recovery::v1::ListRecoveriesRequest {
+        sandbox: scene.name.clone(),
+        ..Default::default()
+    };
+    let listed = scene.fleet.recovery.clone().list_recoveries(request).await.ok()?.into_inner();
+    let name = &listed.recoveries.first()?.name;
+    scene.fleet.wait(name).await.ok().filter(|recovery| recovery.done)
+}

@@ -1,0 +1,87 @@
+//! The orchestrator as a process that can be killed.
+
+use std::{
+    net::SocketAddr, os::unix::process::ExitStatusExt as _, path::PathBuf, process::Stdio,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+
+const SIGKILL: i32 = 9;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a process is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    /// The registry's address.
+    pub(crate) registry: String,
+    /// Where the journal is.
+    pub(crate) data: PathBuf,
+    /// How long an absence and a healthy gateway must have been seen.
+    pub(crate) settle: Duration,
+    /// It kills itself right after so many writes to its journal.
+    pub(crate) dies_after: Option<u64>,
+}
+
+/// A running orchestrator. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Process {
+    /// Starts one, and waits until it listens.
+    pub(crate) async fn start(start: &Start) -> Self {
+        let settle = start.settle.as_millis().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_salvor-recovery-orchestrator"));
+        command
+            .env_clear()
+            .args(["--listen", "127.0.0.1:0", "--log", "info", "--log-format", "json"])
+            .args(["--lease-seconds", "1", "--ready-timeout-seconds", "20"])
+            .args(["--absence-settle-ms", &settle, "--gateway-settle-ms", &settle])
+            .args(["--registry", &start.registry, "--data-dir"])
+            .arg(&start.data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        if let Some(appends) = start.dies_after {
+            command.args(["--crash-after-append", &appends.to_string()]);
+        }
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = timeout(PATIENCE, listens(&mut lines)).await.expect("it listens in time");
+        // The pipe must not fill up.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, address }
+    }
+
+    /// Kills it from outside.
+    pub(crate) async fn kill(mut self) {
+        self.child.start_kill().unwrap();
+        self.died().await;
+    }
+
+    /// Waits until it is gone, by SIGKILL and by nothing else.
+    pub(crate) async fn died(mut self) {
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("it dies in time").unwrap();
+        assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+    }
+}
+
+async fn listens(lines: &mut Lines<BufReader<ChildStderr>>) -> SocketAddr {
+    let mut seen = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if let Some((_, rest)) = line.split_once("\"address\":\"") {
+            return rest.split('"').next().unwrap().parse().unwrap();
+        }
+        seen.push_str(&line);
+    }
+    panic!("it ended before it listened: {seen}");
+}
