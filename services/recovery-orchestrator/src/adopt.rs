@@ -1,5 +1,8 @@
 //! Capturing live sandboxes into records. Explicit: nothing else makes records.
 
+mod rebind;
+mod seal;
+
 use std::time::Duration;
 
 use salvor_core::{
@@ -9,22 +12,15 @@ use salvor_core::{
     name::{GatewayName, RecordName},
 };
 use salvor_proto::{
-    Error,
-    error::Code,
-    gateway::v1 as gateway,
-    recovery::v1 as pb,
-    registry::v1::{self as registry, posture},
-    time::timestamp,
+    Error, error::Code, gateway::v1 as gateway, recovery::v1 as pb, registry::v1 as registry,
 };
 
-use crate::{engine::Engine, ports::Adapter, status::capturable};
+use crate::{engine::Engine, ports::Adapter, status::capturable, words};
 
 /// Records of one AdoptGateway call at the most; more are named as left out.
 const MAX_ADOPTED: usize = 10_000;
 /// Rows of the vendor's list in one look.
 const PAGE: i32 = 200;
-/// How long a rebind may hold the record.
-const REBIND_LEASE: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Captures one live sandbox.
@@ -38,6 +34,7 @@ impl Engine {
     ) -> Result<registry::Sandbox, Error> {
         let name: RecordName =
             request.name.parse().map_err(|e| Error::invalid("name", format!("{e}")))?;
+        seal::check(&request.seal_paths)?;
         let (_, adapter) = self.world().adapter(&name).await?;
         let adapter = adapter.map_err(|(why, detail)| undetermined(&name, why, &detail))?;
         let captured = capture(&adapter, &name).await?;
@@ -47,7 +44,7 @@ impl Engine {
             record.posture = Some(self.seal(&adapter, &name, &live, &request.seal_paths).await?);
         }
         if request.rebind {
-            return self.rebind(&name, record).await;
+            return self.rebind(&name, record, request.validate_only).await;
         }
         let create = registry::CreateSandboxRequest {
             sandbox: Some(record),
@@ -118,87 +115,6 @@ impl Engine {
             }),
         }
     }
-
-    /// Takes the present incarnation into an existing record.
-    async fn rebind(
-        &self,
-        name: &RecordName,
-        mut record: registry::Sandbox,
-    ) -> Result<registry::Sandbox, Error> {
-        let registry = &self.world().registry;
-        let before = registry.sandbox(name).await?;
-        let holder = format!("adopt/{}", uuid::Uuid::now_v7().simple());
-        let lease = registry.acquire(name, &holder, REBIND_LEASE).await?;
-        record.etag.clone_from(&before.etag);
-        let mut fields =
-            vec!["live_id", "gateway_identity", "spec", "policy", "labels", "annotations"];
-        if !record.agents.is_empty() {
-            fields.push("agents");
-        }
-        if record.posture.is_some() {
-            fields.push("posture");
-        }
-        let updated = registry.update(record, &fields, Some(lease.fence)).await;
-        let released = registry.release(name, lease).await;
-        if let Err(error) = released {
-            tracing::warn!(sandbox = %name, %error, "a lease was not given back; it runs out");
-        }
-        updated
-    }
-
-    /// Seals the present content of paths: their digests become the obligation. Making them read-only is a recovery's or an
-    /// owner's act; here it is recorded what there is, and proven as far as it holds.
-    async fn seal(
-        &self,
-        adapter: &Adapter,
-        name: &RecordName,
-        live: &LiveId,
-        paths: &[String],
-    ) -> Result<registry::Posture, Error> {
-        let asked = registry::Posture {
-            mode: posture::Mode::Locked.into(),
-            sealed_paths: paths
-                .iter()
-                .map(|path| registry::SealedPath { path: path.clone(), sha256: String::new() })
-                .collect(),
-            ..registry::Posture::default()
-        };
-        let seen = adapter.verify_posture(name, live, asked).await;
-        let seen =
-            seen.map_err(|why| undetermined(name, why, "the paths to seal cannot be read"))?;
-        let mut sealed = registry::Posture {
-            mode: posture::Mode::Locked.into(),
-            proof: posture::Proof::Proven.into(),
-            proof_time: Some(timestamp(self.world().now().0)),
-            ..registry::Posture::default()
-        };
-        for (index, path) in seen.into_iter().enumerate() {
-            use gateway::sealed_path_view::State;
-            let field = format!("seal_paths[{index}]");
-            match path.state() {
-                State::Missing => {
-                    return Err(Error::invalid(field, format!("{} does not exist", path.path)));
-                }
-                State::NotRegular => {
-                    return Err(Error::invalid(field, format!("{} is no regular file", path.path)));
-                }
-                _ if path.sha256.is_empty() => {
-                    return Err(Error::invalid(field, format!("{} cannot be read", path.path)));
-                }
-                State::Writable | State::Changed | State::Sealed | State::Unspecified => {}
-            }
-            sealed.sealed_paths.push(registry::SealedPath { path: path.path, sha256: path.sha256 });
-        }
-        let proof = adapter.verify_posture(name, live, sealed.clone()).await;
-        let proof = proof.map_err(|why| undetermined(name, why, "the seal cannot be read back"))?;
-        for path in proof {
-            if path.state() != gateway::sealed_path_view::State::Sealed {
-                sealed.proof = posture::Proof::Pending.into();
-                sealed.pending.push(format!("{}: it can be written", path.path));
-            }
-        }
-        Ok(sealed)
-    }
 }
 
 /// A live sandbox with its bytes.
@@ -219,7 +135,7 @@ async fn capture(adapter: &Adapter, name: &RecordName) -> Result<Captured, Error
             let message =
                 format!("{} has no sandbox {}; nothing was recorded", name.owner(), name.sandbox);
             return Err(Error::new(Code::Refused, "SANDBOX_ABSENT", message)
-                .next_step("create it on the gateway, then adopt it"));
+                .next_step(format!("salvor adopt {name}  # once it was created on the gateway")));
         }
         (Fact::Known { .. }, Fact::Known { value: Live::Present(_), .. }) => {}
     }
@@ -239,7 +155,7 @@ async fn capture(adapter: &Adapter, name: &RecordName) -> Result<Captured, Error
             present.phase().as_str_name().trim_start_matches("PHASE_")
         );
         return Err(Error::new(Code::Refused, "PHASE_NOT_CAPTURABLE", message)
-            .next_step(format!("salvor adopt {name}, once it is READY"))
+            .next_step(format!("salvor adopt {name}  # once it is READY"))
             .retry_after(Duration::from_secs(5)));
     }
     let material = raw.material.unwrap_or_default();
@@ -299,7 +215,7 @@ fn undetermined(name: &RecordName, why: salvor_core::Why, detail: &str) -> Error
         message = format!("{message} ({detail})");
     }
     Error::new(Code::Undetermined, denial.reason(), format!("{message}. Nothing was recorded"))
-        .next_step(why.remedy())
+        .next_step(words::to_know(why, name))
         .with("gateway", name.owner().to_string())
         .retry_after(Duration::from_secs(5))
 }

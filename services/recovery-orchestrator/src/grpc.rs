@@ -72,7 +72,7 @@ impl RecoveryService for Api {
         request: Request<pb::AdoptGatewayRequest>,
     ) -> Result<Response<pb::AdoptGatewayResponse>, Status> {
         let (gateway, workspace) = input::adopt_gateway(&request.into_inner())?;
-        Ok(Response::new(self.engine.adopt_gateway(&gateway, &workspace).await?))
+        Ok(Response::new(Box::pin(self.engine.adopt_gateway(&gateway, &workspace)).await?))
     }
 
     async fn get_status(

@@ -241,7 +241,7 @@ fn failure(header: &Header, standing: &Standing) -> Option<pb::Failure> {
 fn after_setback(setback: &Setback, target: &str) -> String {
     match setback {
         Setback::Refused(_) | Setback::NeverReady(_) => {
-            format!("mend what the gateway says, then: salvor recover {target}")
+            format!("salvor recover {target}  # after what the gateway complains of was mended")
         }
         Setback::Stranger(_) => format!("salvor verdict {target}"),
         Setback::Returned | Setback::RecordChanged => format!("salvor status {target}"),

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use salvor_core::{
-    Denial, Evidence, Fact, FactName, Plan, Verdict,
-    evidence::{Live, Phase},
+    Denial, Evidence, Fact, FactName, Plan, Verdict, Why,
+    evidence::{Live, Phase, RecordState},
     id::RecoveryName,
     name::RecordName,
     time::Readable,
@@ -53,51 +53,82 @@ pub fn refusal(plan: &Plan, evidence: &Evidence, recovery: Option<&RecoveryName>
     error
 }
 
-/// What to run next after a denial. It works in the present state.
+/// What to run next after a denial: a command that works in the present state, with what has to be seen to first behind a
+/// `#`, so that it can be run as printed.
 pub fn next_step(denial: &Denial, evidence: &Evidence) -> String {
     let name = &evidence.target;
     match denial {
-        Denial::Unknown { why, .. } => why.remedy().to_owned(),
-        Denial::EvidenceTooOld { .. } => format!("salvor status {name}"),
+        Denial::Unknown { why, .. } => to_know(*why, name),
+        Denial::EvidenceTooOld { .. }
+        | Denial::GatewayReplaced { .. }
+        | Denial::DialectDiffers { .. } => {
+            format!("salvor verdict {name}")
+        }
         Denial::GatewayWarming { .. }
         | Denial::AbsenceTooRecent { .. }
         | Denial::PhaseInMotion { .. } => {
             let wait = denial.retry_after().unwrap_or_default();
-            format!("wait {}, then: salvor recover {name}", Readable(wait))
+            format!("salvor recover {name}  # in {}", Readable(wait))
         }
         Denial::RecordIncomplete { .. } => {
-            format!("if the sandbox is live, capture it: salvor adopt --rebind {name}")
+            format!("salvor adopt --rebind {name}  # once the sandbox is live")
         }
         Denial::SeveralAgents { .. } => format!(
-            "adopt it again with the one agent to bring back: salvor adopt --rebind --agent KIND {name}"
+            "salvor adopt --rebind --agent unknown {name}  # name the one agent to bring back"
         ),
-        Denial::RecordNotActive { .. } => format!("salvor recoveries list --sandbox {name} --open"),
-        Denial::GatewayReplaced { .. } | Denial::DialectDiffers { .. } => {
-            format!("salvor gateways list; salvor verdict {name}")
+        Denial::RecordNotActive { state: RecordState::Destroyed } => {
+            format!("salvor adopt {name}  # once a new sandbox has the name")
         }
+        Denial::RecordNotActive { .. } => format!("salvor recoveries list --sandbox {name} --open"),
         Denial::SandboxPresent { .. } => format!("salvor connect {name}"),
         Denial::SandboxAbsent => format!("salvor recover {name}"),
         Denial::ForeignSandbox { .. } => {
-            format!("if the present sandbox is the one to keep: salvor adopt --rebind {name}")
+            format!("salvor adopt --rebind {name}  # if the present sandbox is the one to keep")
         }
         Denial::NotStartable { .. } | Denial::NoCompleteSnapshot { .. } => {
             not_rebuildable(evidence)
         }
-        Denial::MaterialSealed { .. } => {
-            "start the registry with the key that sealed the record (--seal-key-file)".to_owned()
-        }
-        Denial::MaterialTooLarge { .. } => {
-            "make the spec or policy smaller on the gateway, then adopt it again".to_owned()
-        }
+        Denial::MaterialSealed { .. } => format!(
+            "salvor plan {name}  # after the registry was started with the key that sealed the record"
+        ),
+        Denial::MaterialTooLarge { .. } => format!(
+            "salvor adopt --rebind {name}  # after its spec or policy was made smaller on the gateway"
+        ),
         Denial::ProviderMissing { provider } => format!(
-            "create provider {provider} on {} again (workspace {}), then: salvor recover {name}",
+            "salvor plan {name}  # after provider {provider} was made again on {}, workspace {}",
             name.owner(),
             name.workspace
         ),
         Denial::ProviderExpired { provider, .. } => {
-            format!("renew the credential of provider {provider}, then: salvor recover {name}")
+            format!("salvor plan {name}  # after the credential of provider {provider} was renewed")
         }
         Denial::DataLossNotAccepted => format!("salvor plan --destroy {name}"),
+    }
+}
+
+/// What would make an unknown fact known, as a command.
+pub fn to_know(why: Why, name: &RecordName) -> String {
+    let gateway = &name.gateway;
+    match why {
+        Why::AdapterUnreachable => {
+            "salvor gateways list  # after the gateway-adapter was started".to_owned()
+        }
+        Why::NotRegistered => {
+            format!("salvor gateways list  # {gateway} is not in it: salvor gateways add")
+        }
+        Why::NotAsked | Why::RateLimited | Why::Inconsistent => format!("salvor status {name}"),
+        Why::Unavailable
+        | Why::DeadlineExceeded
+        | Why::Unauthenticated
+        | Why::PermissionDenied
+        | Why::TlsFailed
+        | Why::Unimplemented
+        | Why::VersionUnknown
+        | Why::ForeignGateway
+        | Why::WorkspaceMissing
+        | Why::Internal
+        | Why::Unreadable
+        | Why::Unexpected => format!("salvor gateways probe {gateway}  # {}", why.remedy()),
     }
 }
 
@@ -108,9 +139,7 @@ fn not_rebuildable(evidence: &Evidence) -> String {
         Some(Live::Present(present)) if present.phase == Phase::Ready => {
             format!("salvor connect {name}")
         }
-        _ => format!(
-            "fetch what is needed from the sandbox, then give it up: salvor plan --destroy {name}"
-        ),
+        _ => format!("salvor plan --destroy {name}  # after fetching what is needed from it"),
     }
 }
 
@@ -183,26 +212,22 @@ pub fn explain(verdict: Verdict, evidence: &Evidence) -> String {
     }
 }
 
-/// What to run next in view of a verdict.
+/// What to run next in view of a verdict; as [`next_step`].
 pub fn after_verdict(verdict: Verdict, evidence: &Evidence) -> String {
     let name = &evidence.target;
     match verdict {
         Verdict::Live => format!("salvor connect {name}"),
         Verdict::Revivable | Verdict::Lost => format!("salvor recover {name}"),
-        Verdict::Hold => {
-            format!("salvor recover {name} waits for it, or look again: salvor status {name}")
-        }
+        Verdict::Hold => format!("salvor recover {name}  # it waits until this has settled"),
         Verdict::Failed => not_rebuildable(evidence),
         Verdict::Foreign => {
-            format!("if the present sandbox is the one to keep: salvor adopt --rebind {name}")
+            format!("salvor adopt --rebind {name}  # if the present sandbox is the one to keep")
         }
         Verdict::Unknown => match (&evidence.gateway, &evidence.live) {
-            (Fact::Unknown { why, .. }, _) | (_, Fact::Unknown { why, .. }) => {
-                why.remedy().to_owned()
-            }
-            _ => salvor_core::Why::ForeignGateway.remedy().to_owned(),
+            (Fact::Unknown { why, .. }, _) | (_, Fact::Unknown { why, .. }) => to_know(*why, name),
+            _ => to_know(Why::ForeignGateway, name),
         },
-        Verdict::Destroyed => "nothing; the name can be used again: salvor adopt".to_owned(),
+        Verdict::Destroyed => format!("salvor adopt {name}  # once a new sandbox has the name"),
         Verdict::Recovering => format!("salvor recoveries list --sandbox {name} --open"),
     }
 }

@@ -71,14 +71,22 @@ impl Registry {
         fields: &[&str],
         fence: Option<Fence>,
     ) -> Result<pb::Sandbox, Error> {
-        let request = pb::UpdateSandboxRequest {
-            sandbox: Some(sandbox),
-            update_mask: Some(prost_types::FieldMask {
-                paths: fields.iter().map(|&field| field.to_owned()).collect(),
-            }),
-            fence_token: fence.map_or(0, |fence| fence.0),
-            ..pb::UpdateSandboxRequest::default()
-        };
+        let fence_token = fence.map_or(0, |fence| fence.0);
+        let request = pb::UpdateSandboxRequest { fence_token, ..change(sandbox, fields) };
+        self.send_update(request).await
+    }
+
+    /// Answers what [`update`](Self::update) would make of a record, and changes nothing.
+    pub async fn check_update(
+        &self,
+        sandbox: pb::Sandbox,
+        fields: &[&str],
+    ) -> Result<pb::Sandbox, Error> {
+        let request = pb::UpdateSandboxRequest { validate_only: true, ..change(sandbox, fields) };
+        self.send_update(request).await
+    }
+
+    async fn send_update(&self, request: pb::UpdateSandboxRequest) -> Result<pb::Sandbox, Error> {
         let answer = self.client.clone().update_sandbox(request).await.map_err(|s| relayed(&s))?;
         answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
     }
@@ -166,5 +174,14 @@ impl Registry {
         let request =
             pb::ReleaseLeaseRequest { sandbox: name.to_string(), fence_token: lease.fence.0 };
         self.client.clone().release_lease(request).await.map(|_| ()).map_err(|s| relayed(&s))
+    }
+}
+
+fn change(sandbox: pb::Sandbox, fields: &[&str]) -> pb::UpdateSandboxRequest {
+    let paths = fields.iter().map(|&field| field.to_owned()).collect();
+    pb::UpdateSandboxRequest {
+        sandbox: Some(sandbox),
+        update_mask: Some(prost_types::FieldMask { paths }),
+        ..pb::UpdateSandboxRequest::default()
     }
 }

@@ -10,5 +10,6 @@
 mod appends;
 mod effects;
 mod process;
+mod quiet;
 mod scene;
 mod verify;

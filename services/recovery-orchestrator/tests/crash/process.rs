@@ -8,6 +8,7 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStderr, Command},
+    task::JoinHandle,
     time::timeout,
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Start {
     pub(crate) data: PathBuf,
     /// How long an absence and a healthy gateway must have been seen.
     pub(crate) settle: Duration,
+    /// Where its telemetry goes, if anywhere.
+    pub(crate) otlp: Option<String>,
     /// It kills itself right after so many writes to its journal.
     pub(crate) dies_after: Option<u64>,
 }
@@ -31,6 +34,7 @@ pub(crate) struct Start {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    log: JoinHandle<String>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -42,7 +46,7 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_salvor-recovery-orchestrator"));
         command
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--log", "info", "--log-format", "json"])
+            .args(["--listen", "127.0.0.1:0", "--log", "trace", "--log-format", "json"])
             .args(["--lease-seconds", "1", "--ready-timeout-seconds", "20"])
             .args(["--absence-settle-ms", &settle, "--gateway-settle-ms", &settle])
             .args(["--registry", &start.registry, "--data-dir"])
@@ -54,24 +58,35 @@ impl Process {
         if let Some(appends) = start.dies_after {
             command.args(["--crash-after-append", &appends.to_string()]);
         }
+        if let Some(endpoint) = &start.otlp {
+            command.args(["--otlp-endpoint", endpoint]);
+        }
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = timeout(PATIENCE, listens(&mut lines)).await.expect("it listens in time");
         // The pipe must not fill up.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, address }
+        let log = tokio::spawn(async move {
+            let mut log = String::new();
+            while let Ok(Some(line)) = lines.next_line().await {
+                log.push_str(&line);
+                log.push('\n');
+            }
+            log
+        });
+        Self { child, log, address }
     }
 
-    /// Kills it from outside.
-    pub(crate) async fn kill(mut self) {
+    /// Kills it from outside. Answers all that it has logged.
+    pub(crate) async fn kill(mut self) -> String {
         self.child.start_kill().unwrap();
-        self.died().await;
+        self.died().await
     }
 
     /// Waits until it is gone, by SIGKILL and by nothing else.
-    pub(crate) async fn died(mut self) {
+    pub(crate) async fn died(mut self) -> String {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it dies in time").unwrap();
         assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+        self.log.await.unwrap()
     }
 }
 

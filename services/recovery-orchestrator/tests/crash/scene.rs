@@ -16,6 +16,8 @@ use crate::process::{Process, Start};
 const SETTLE: Duration = Duration::from_millis(60);
 pub(crate) const VICTIM: &str = "coder";
 const BYSTANDER: &str = "other";
+/// The value of a variable of the sandbox's environment.
+pub(crate) const SECRET: &str = "s3cret-value";
 
 /// Which saga is to be interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub(crate) struct Scene {
     pub(crate) bystander: String,
     /// Whether a call that the gateway never answered took effect all the same. If not, it went away with its caller.
     pub(crate) unanswered_is_done: bool,
-    start: Start,
+    pub(crate) start: Start,
 }
 
 impl Scene {
@@ -58,6 +60,7 @@ impl Scene {
             registry: fleet.registry_url(),
             data: fleet.journal().parent().unwrap().to_owned(),
             settle: SETTLE,
+            otlp: None,
             dies_after,
         };
         let (name, bystander) = (Fleet::name("lab", VICTIM), Fleet::name("lab", BYSTANDER));
@@ -173,7 +176,7 @@ impl Scene {
 fn seed() -> Seed {
     Seed {
         image: "registry.test/agent:1".into(),
-        environment: BTreeMap::from([("AGENT_TOKEN".into(), "s3cret-value".into())]),
+        environment: BTreeMap::from([("AGENT_TOKEN".into(), SECRET.into())]),
         rules: Some(BTreeMap::from([("custom-git".into(), vec!["git.test".into()])])),
         labels: BTreeMap::from([("team".into(), "red".into())]),
         annotations: BTreeMap::from([("note".into(), "kept as it is".into())]),

@@ -80,6 +80,10 @@ async fn destroyed(scene: &Scene, before: &Before, what: &str) {
     assert_eq!(tombstone.state(), registry::sandbox::State::Destroyed, "{what}");
     assert!(tombstone.delete_time.is_some() && !tombstone.is_default, "{what}: {tombstone:?}");
     assert_eq!(default(scene).await, None, "{what}: default pointer");
+    if !scene.unanswered_is_done {
+        // The vendor deletes by name: a delete that comes late takes whoever has the name by then.
+        return;
+    }
     // The name can be used again.
     let made = scene.fleet.sandbox("lab", VICTIM, &Seed::default()).await;
     assert!(
