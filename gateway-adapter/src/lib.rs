@@ -5,7 +5,7 @@
 //! Invariant: no answer is believed before a probe has chosen the dialect and compared the
 //! gateway's identity with its pin. Deliberately absent: decisions, retries and any store.
 //!
-//! [`serve`] runs the service on a listener; [`Adapter`] adds it to a server that carries others.
+//! [`serve()`] runs the service on a listener; [`Adapter`] adds it to a server that carries others.
 
 mod canon;
 mod classify;

@@ -83,6 +83,7 @@ pub(crate) async fn create(
     cleared: Cleared<'_>,
     blueprint: Blueprint,
 ) -> Result<(Effect, String), Error> {
+    debug_assert_eq!(cleared.verb(), Verb::Create);
     let Blueprint { dialect, spec, policy, labels, annotations, request_id } = blueprint;
     let spec = match policy {
         None => spec,
@@ -133,6 +134,7 @@ pub(crate) async fn delete(
     live_id: &str,
     request_id: &str,
 ) -> Result<Effect, Error> {
+    debug_assert_eq!(cleared.verb(), Verb::Delete);
     let place = place(&cleared);
     let (healthy, _) = match incarnation(gateway, &place, live_id).await {
         Ok(found) => found,

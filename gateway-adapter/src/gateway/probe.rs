@@ -144,14 +144,18 @@ impl Gateway {
 /// The documents, read anew for each new connection and once in a while.
 async fn documents(link: &Link) -> Result<Documents, String> {
     let connections = link.transport.connections();
-    let known = lock(&link.documents).clone();
-    if let Some(known) = known
-        && known.connections == connections
+    let known = lock(&link.documents).clone().filter(|known| known.connections == connections);
+    if let Some(known) = &known
         && known.read.elapsed() < if known.documents.is_ok() { DOCUMENTS_AGE } else { FAILURE_AGE }
     {
-        return known.documents;
+        return known.documents.clone();
     }
-    let documents = link.transport.documents().await.map_err(|error| error.to_string());
+    let read = link.transport.documents().await.map_err(|error| error.to_string());
+    // Over the same connection it is the same peer: what it said once still holds.
+    let documents = match known.map(|known| known.documents) {
+        Some(Ok(earlier)) if read.is_err() => Ok(earlier),
+        _ => read,
+    };
     let known = KnownDocuments { connections, read: Instant::now(), documents: documents.clone() };
     *lock(&link.documents) = Some(known);
     documents
