@@ -1,9 +1,11 @@
 //! `destroy`: what is lost is shown first, and accepted by name or by digest. There is no default and no force.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::time::Duration;
 
 use salvor_proto::recovery::v1::{DestroySandboxRequest, Plan};
-use salvor_proto::time::duration;
+use salvor_proto::time::{duration, plain};
+use tokio::time::{Instant, sleep};
 
 use super::recover::{announce, plan_of, refusals, to_the_end};
 use super::request_id;
@@ -14,6 +16,9 @@ use crate::output::Output;
 use crate::render;
 use crate::resolve;
 
+/// Between two plans at the least.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// `salvor destroy`.
 pub(crate) async fn run(
     clients: &Clients,
@@ -23,7 +28,7 @@ pub(crate) async fn run(
     let name = resolve::record(clients, &args.name).await?;
     let digest = match &args.accept_data_loss {
         Some(digest) => digest.clone(),
-        None => accepted(clients, &name, output).await?,
+        None => accepted(clients, &name, args.settle, output).await?,
     };
     let request = DestroySandboxRequest {
         name,
@@ -54,8 +59,13 @@ pub(crate) async fn run(
 }
 
 /// Shows what would be lost, and the digest of the plan if a person accepts that.
-async fn accepted(clients: &Clients, name: &str, output: &Output) -> Result<String, Failure> {
-    let plan = plan_of(clients, name.to_owned(), PathName::Auto, true).await?;
+async fn accepted(
+    clients: &Clients,
+    name: &str,
+    settle: Duration,
+    output: &Output,
+) -> Result<String, Failure> {
+    let plan = settled_plan(clients, name, settle).await?;
     if let Some(first) = refusals(&plan).next() {
         output.message(&plan, render::plan::plan)?;
         let message =
@@ -70,6 +80,23 @@ async fn accepted(clients: &Clients, name: &str, output: &Output) -> Result<Stri
     }
     output.note(&render::plan::plan(&plan, output.err_look()));
     ask(&plan, name, &mut io::stdin().lock(), output)
+}
+
+/// The plan, once no guard refuses that time alone may change, or `settle` is over.
+async fn settled_plan(clients: &Clients, name: &str, settle: Duration) -> Result<Plan, Failure> {
+    let deadline = Instant::now() + settle;
+    loop {
+        let plan = plan_of(clients, name.to_owned(), PathName::Auto, true).await?;
+        let delays: Option<Vec<Duration>> =
+            refusals(&plan).map(|refusal| refusal.retry_delay.as_ref().map(plain)).collect();
+        match delays.and_then(|delays| delays.into_iter().max()) {
+            Some(delay) if Instant::now() < deadline => {
+                let rest = deadline.saturating_duration_since(Instant::now());
+                sleep(delay.clamp(SHORTEST, rest.max(SHORTEST))).await;
+            }
+            _ => return Ok(plan),
+        }
+    }
 }
 
 /// The plan's digest, if the sandbox's own name is typed.

@@ -1,0 +1,50 @@
+//! The main job in one command.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use super::support::{binary, last_line, salvor, signal, stderr, stdout};
+
+#[test]
+fn a_lost_sandbox_comes_back_on_either_wire() {
+    for dialect in ["0.0", "0.1"] {
+        let output = salvor(&["demo", "--output", "json", "--devgateway-dialect", dialect]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let told = last_line(&output);
+        assert_eq!(told["path"], "stale_recovery", "{dialect}");
+        assert_eq!(told["verified"], true);
+        assert_eq!(told["trace_id"].as_str().unwrap().len(), 32);
+        assert_ne!(told["live_id"], told["lost_id"]);
+        let decisions = told["decisions"].as_array().unwrap();
+        assert!(decisions.iter().any(|d| d["guard"] == "sandbox_is_absent"));
+        for decision in decisions {
+            assert_eq!(decision["result"], "allow");
+            assert!(!decision["claim"].as_str().unwrap().is_empty());
+        }
+        let steps = told["steps"].as_array().unwrap();
+        assert!(steps.iter().any(|step| step["step"] == "create"), "{steps:?}");
+        let text = stdout(&output) + &stderr(&output);
+        assert!(!text.contains("demo-secret"), "a secret of the spec was shown");
+    }
+}
+
+#[test]
+fn interrupted_it_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = binary()
+        .arg("demo")
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("READY")));
+    assert!(ready.is_some());
+    signal("INT", child.id());
+    for line in lines {
+        drop(line);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

@@ -1,0 +1,101 @@
+//! All three services in one process, and the other commands against them.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use salvor_devgateway::Dialect;
+use salvor_devgateway::user::{Seed, User};
+use serde_json::Value;
+
+use super::support::{Up, last_line, salvor, stderr, stdout};
+
+/// Runs a command for programs until it ends with `wanted`; the adapter needs a moment to hear of a gateway, the gateway to make a sandbox.
+fn until(up: &Up, args: &[&str], wanted: i32) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        let output = up.salvor(&[args, &["-o", "json"]].concat());
+        if output.status.code() == Some(wanted) {
+            return last_line(&output);
+        }
+        assert!(Instant::now() < deadline, "{args:?}: {}{}", stdout(&output), stderr(&output));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sandbox_through_its_whole_life() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path(), &["--with-devgateway", "--devgateway-port", "0"]);
+    let user = User::new(up.address("devgateway"), Dialect::V0_0).unwrap();
+    let seed = Seed { image: "img:1".to_owned(), ..Seed::default() };
+    user.create("coder", &seed).await.unwrap();
+
+    until(&up, &["gateways", "probe", "dev"], 0);
+    let adopted = until(&up, &["adopt", "coder", "--agent", "codex@1", "--default"], 0);
+    assert_eq!(adopted["name"], "gateways/dev/workspaces/default/sandboxes/coder");
+    let all = until(&up, &["adopt", "--gateway", "dev"], 0);
+    assert_eq!(all["alreadyRecorded"][0], adopted["name"], "{all}");
+    let listed = until(&up, &["list"], 0);
+    assert_eq!(listed["sandboxes"][0]["agents"][0]["kind"], "codex");
+    let status = until(&up, &["status"], 0);
+    assert_eq!(status["verdict"], "VERDICT_LIVE", "the default sandbox is meant");
+    let connected = until(&up, &["connect", "default/coder"], 0);
+    assert_eq!(connected["live"], true);
+
+    let plan = until(&up, &["plan", "--destroy", "coder"], 0);
+    let digest = plan["digest"].as_str().unwrap();
+    assert!(!plan["losses"].as_array().unwrap().is_empty());
+
+    let other = "0".repeat(64);
+    for (args, exit, reason) in [
+        (&["recover", "codre"][..], 9, "SANDBOX_NOT_FOUND"),
+        (&["adopt", "coder"], 8, "SANDBOX_EXISTS"),
+        (&["destroy", "coder"], 3, "DATA_LOSS_NOT_ACCEPTED"),
+        (&["destroy", "coder", "--accept-data-loss", "0000"], 2, "INVALID_FIELD"),
+        (&["destroy", "coder", "--accept-data-loss", &other], 3, "DATA_LOSS_NOT_ACCEPTED"),
+    ] {
+        let error = until(&up, args, exit)["error"].clone();
+        assert_eq!(error["reason"], reason, "{args:?}: {error}");
+    }
+    let nothing = until(&up, &["recover", "coder"], 0);
+    assert_eq!(nothing["recovery"], Value::Null, "a live sandbox needs no recovery");
+
+    let gone = until(&up, &["destroy", "coder", "--accept-data-loss", digest], 0);
+    assert_eq!(gone["recovery"]["state"], "STATE_SUCCEEDED", "{gone}");
+    let recovery = gone["recovery"]["name"].as_str().unwrap();
+    let decisions = until(&up, &["decisions", recovery], 0);
+    assert!(!decisions["decisions"].as_array().unwrap().is_empty());
+    until(&up, &["status"], 9);
+    assert_eq!(up.end(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_option() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (flag, others) in [
+        ("--registry-port", &["--orchestrator-port", "0", "--adapter-port", "0"][..]),
+        ("--adapter-port", &["--orchestrator-port", "0", "--registry-port", "0"]),
+        (
+            "--devgateway-port",
+            &[
+                "--with-devgateway",
+                "--adapter-port",
+                "0",
+                "--orchestrator-port",
+                "0",
+                "--registry-port",
+                "0",
+            ],
+        ),
+    ] {
+        let data = dir.path().join(flag);
+        let mut args = vec!["up", "--data-dir", data.to_str().unwrap(), flag, &port];
+        args.extend_from_slice(others);
+        let output = salvor(&args);
+        assert_eq!(output.status.code(), Some(8), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains(&port) && said.contains(flag), "{said}");
+    }
+}
