@@ -5,6 +5,8 @@ mod concurrent;
 mod destroy;
 mod given;
 mod policy;
+mod posture;
+mod resume;
 mod revive;
 mod stale;
 mod support;
