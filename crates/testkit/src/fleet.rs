@@ -43,6 +43,8 @@ pub struct Options {
     pub park_retry: Duration,
     /// For how long a look that says nothing is repeated.
     pub undetermined_timeout: Duration,
+    /// How long the adapter waits for a gateway's answer to a mutation.
+    pub mutation_timeout: Duration,
     /// Run the orchestrator here. Otherwise the test runs its own, as a process.
     pub orchestrator: bool,
 }
@@ -58,6 +60,7 @@ impl Default for Options {
             lease_ttl: Duration::from_secs(5),
             park_retry: Duration::from_millis(300),
             undetermined_timeout: Duration::from_secs(2),
+            mutation_timeout: Duration::from_secs(10),
             orchestrator: true,
         }
     }
@@ -380,6 +383,7 @@ fn start_adapter(options: &Options, registry: &str, listener: TcpListener) -> Re
     config.observe_interval = options.observe_interval;
     config.limits.read = Duration::from_secs(2);
     config.limits.settle = Duration::from_secs(5);
+    config.limits.mutation = options.mutation_timeout;
     let shutdown = Shutdown::new();
     let over = shutdown.triggered();
     let served = salvor_gateway_adapter::serve(config, server(), listener, over);
