@@ -31,6 +31,13 @@ use crate::tls::ServerTls;
 pub use exposure::{Security, check_exposure};
 pub(crate) use methods::Methods;
 
+/// What every server serves.
+const BUILTIN: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// Why a server does not start, or ended badly.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -195,7 +202,13 @@ impl Server {
         let security = Security::of(self.tls.as_ref());
         check_exposure(address, security, self.insecure)?;
         let Self { limits, routes, mut methods, mut descriptors, tls, health, draining, .. } = self;
-        descriptors.push(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        descriptors.extend([
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+            // So that callers who know only reflection can read the details of an error.
+            tonic_types::pb::FILE_DESCRIPTOR_SET,
+        ]);
         let served: Vec<&'static str> = methods.services().collect();
         for service in served.iter().copied() {
             health.set_service_status(service, ServingStatus::Serving).await;
@@ -259,6 +272,12 @@ fn add_builtin(
 ) -> Result<Routes, Error> {
     let mut v1 = tonic_reflection::server::Builder::configure();
     let mut v1alpha = tonic_reflection::server::Builder::configure();
+    // A descriptor set may describe services that are served elsewhere.
+    let named: Vec<_> = methods.services().chain(BUILTIN).collect();
+    for service in named {
+        v1 = v1.with_service_name(service);
+        v1alpha = v1alpha.with_service_name(service);
+    }
     for encoded in descriptors.iter().copied() {
         methods.describe(encoded).map_err(|error| Error::Descriptors(error.to_string()))?;
         v1 = v1.register_encoded_file_descriptor_set(encoded);
@@ -266,9 +285,9 @@ fn add_builtin(
     }
     let broken = |error: tonic_reflection::server::Error| Error::Descriptors(error.to_string());
     let health = HealthService::from_health_reporter(health);
-    methods.serve("grpc.health.v1.Health");
-    methods.serve("grpc.reflection.v1.ServerReflection");
-    methods.serve("grpc.reflection.v1alpha.ServerReflection");
+    for service in BUILTIN {
+        methods.serve(service);
+    }
     Ok(routes
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_service(v1.build_v1().map_err(broken)?)
