@@ -1,4 +1,6 @@
-//! A receiver of OTLP traces: what a tracing backend would be sent, kept in memory.
+//! A receiver of OTLP traces: what a tracing backend would be sent, kept in memory or handed on.
+//!
+//! Deliberately absent: metrics, which are refused as a backend for traces alone refuses them.
 
 use std::{
     net::SocketAddr,
@@ -11,7 +13,7 @@ use opentelemetry_proto::tonic::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
-    common::v1::any_value::Value,
+    common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
 use tokio::net::TcpListener;
@@ -26,9 +28,25 @@ pub struct Receiver {
     task: tokio::task::JoinHandle<()>,
 }
 
-#[derive(Debug, Clone)]
+/// Is given every span that arrives, with the name of the service that sent it.
+type Take = dyn Fn(&str, Span) + Send + Sync;
+
 struct Sink {
-    spans: Arc<Mutex<Vec<Span>>>,
+    take: Box<Take>,
+}
+
+/// Receives until `listener` fails, and gives every span to `take` with the name of its service.
+///
+/// # Errors
+/// The server ends badly. Cancelling the future ends it; spans not yet answered are not taken.
+pub async fn serve(
+    listener: TcpListener,
+    take: impl Fn(&str, Span) + Send + Sync + 'static,
+) -> Result<(), tonic::transport::Error> {
+    Server::builder()
+        .add_service(TraceServiceServer::new(Sink { take: Box::new(take) }))
+        .serve_with_incoming(TcpListenerStream::new(listener))
+        .await
 }
 
 impl Receiver {
@@ -40,10 +58,10 @@ impl Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let spans: Arc<Mutex<Vec<Span>>> = Arc::default();
-        let service = TraceServiceServer::new(Sink { spans: Arc::clone(&spans) });
-        let served = Server::builder()
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+        let kept = Arc::clone(&spans);
+        let served = serve(listener, move |_, span| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(span);
+        });
         let task = tokio::spawn(async move {
             if let Err(error) = served.await {
                 tracing::error!(%error, "the receiver ended badly");
@@ -78,8 +96,12 @@ impl Drop for Receiver {
 
 /// A span's attribute as text.
 pub fn attribute(span: &Span, key: &str) -> Option<String> {
-    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
-    match found.value.as_ref()?.value.as_ref()? {
+    value(&span.attributes, key)
+}
+
+/// An attribute's value as text; `None` for lists, maps and bytes.
+pub fn text(attribute: &KeyValue) -> Option<String> {
+    match attribute.value.as_ref()?.value.as_ref()? {
         Value::StringValue(text) => Some(text.clone()),
         Value::IntValue(number) => Some(number.to_string()),
         Value::BoolValue(truth) => Some(truth.to_string()),
@@ -88,16 +110,21 @@ pub fn attribute(span: &Span, key: &str) -> Option<String> {
     }
 }
 
+fn value(attributes: &[KeyValue], key: &str) -> Option<String> {
+    text(attributes.iter().find(|attribute| attribute.key == key)?)
+}
+
 #[tonic::async_trait]
 impl TraceService for Sink {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         for resource in request.into_inner().resource_spans {
-            for scope in resource.scope_spans {
-                spans.extend(scope.spans);
+            let attributes = resource.resource.unwrap_or_default().attributes;
+            let service = value(&attributes, "service.name").unwrap_or_default();
+            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                (self.take)(&service, span);
             }
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
