@@ -17,6 +17,10 @@ struct Arguments {
     /// Where gRPC is served.
     #[arg(long, default_value = "127.0.0.1:7304")]
     listen: SocketAddr,
+    /// Listen beyond loopback without mutual TLS: anyone who reaches the address can run commands
+    /// here as this user.
+    #[arg(long)]
+    insecure_plaintext_beyond_loopback: bool,
     /// Where the control endpoint is served; loopback only.
     #[arg(long)]
     control: Option<SocketAddr>,
@@ -76,6 +80,18 @@ async fn main() -> anyhow::Result<()> {
 fn config(arguments: Arguments) -> anyhow::Result<Config> {
     if !(arguments.time_scale.is_finite() && arguments.time_scale >= 0.0) {
         bail!("--time-scale must be a number that is not negative");
+    }
+    let loopback = arguments.listen.ip().to_canonical().is_loopback();
+    if !loopback
+        && arguments.tls_client_ca.is_none()
+        && !arguments.insecure_plaintext_beyond_loopback
+    {
+        bail!(
+            "{} is not loopback, and whoever reaches it could run commands here: listen on \
+             127.0.0.1, require client certificates with --tls-client-ca, or accept the danger \
+             with --insecure-plaintext-beyond-loopback",
+            arguments.listen
+        );
     }
     let read =
         |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
