@@ -73,6 +73,8 @@ pub(crate) struct Failure {
     pub(crate) next_step: String,
     /// The owner gateway, where the answer named one.
     pub(crate) gateway: String,
+    /// The recovery under which the refusal was kept, where the answer named one.
+    pub(crate) recovery: String,
     /// One per guard that refused.
     pub(crate) violations: Vec<Violation>,
 }
@@ -130,6 +132,7 @@ impl Failure {
             message: message.into(),
             next_step: String::new(),
             gateway: String::new(),
+            recovery: String::new(),
             violations: Vec::new(),
         }
     }
@@ -161,6 +164,7 @@ impl Failure {
                 "message": self.message,
                 "next_step": self.next_step,
                 "gateway": self.gateway,
+                "recovery": self.recovery,
                 "violations": violations,
             }
         })
@@ -177,6 +181,7 @@ impl From<Status> for Failure {
             message: read.message,
             next_step: read.next_step.unwrap_or_default(),
             gateway: read.metadata.get("gateway").cloned().unwrap_or_default(),
+            recovery: read.metadata.get("recovery").cloned().unwrap_or_default(),
             violations: read.violations,
         };
         if failure.next_step.is_empty() && unanswered(&status) == Some(Unanswered::NotSent) {

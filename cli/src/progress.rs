@@ -157,3 +157,6 @@ fn goes_on(name: &str, why: &str) -> Failure {
 fn wait_step(name: &str) -> String {
     format!("salvor recoveries wait {name}")
 }
+
+#[cfg(test)]
+mod tests;

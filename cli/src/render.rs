@@ -101,6 +101,10 @@ pub(crate) fn failure(failure: &Failure, look: Look) -> String {
         let mark = look.paint(Tone::Bad, "✗");
         text.extend([format!("  {mark} {}  {}\n", violation.guard, clean(&violation.description))]);
     }
+    if !failure.recovery.is_empty() {
+        let kept = format!("every decision: salvor decisions {}", failure.recovery);
+        text.extend([look.paint(Tone::Dim, &kept), "\n".to_owned()]);
+    }
     if !failure.next_step.is_empty() {
         text.push_str(&next(&failure.next_step, look));
     }

@@ -80,10 +80,11 @@ async fn all(clients: &Clients, args: AdoptArgs, output: &Output) -> Result<Exit
         None => every_gateway(clients).await?,
     };
     let mut whole = AdoptGatewayResponse::default();
-    let mut failed = None;
+    let mut failures = Vec::new();
+    let asked = gateways.len();
     for gateway in gateways {
         let workspace = args.workspace.clone().unwrap_or_default();
-        let request = AdoptGatewayRequest { gateway: gateway.clone(), workspace };
+        let request = AdoptGatewayRequest { gateway, workspace };
         match clients.recovery()?.adopt_gateway(request).await {
             Ok(answer) => {
                 let answer = answer.into_inner();
@@ -92,15 +93,17 @@ async fn all(clients: &Clients, args: AdoptArgs, output: &Output) -> Result<Exit
                 whole.not_adopted.extend(answer.not_adopted);
             }
             // One gateway that cannot be asked stops no other.
-            Err(status) => {
-                let failure = Failure::from(status);
-                output.note(&render::failure(&failure, output.err_look()));
-                failed = Some(failure);
-            }
+            Err(status) => failures.push(Failure::from(status)),
         }
     }
-    output.message(&whole, render::record::adopted_all)?;
-    match failed {
+    if failures.len() < asked || asked == 0 {
+        output.message(&whole, render::record::adopted_all)?;
+    }
+    let last = failures.pop();
+    for failure in &failures {
+        output.note(render::failure(failure, output.err_look()).trim_end());
+    }
+    match last {
         Some(failure) => Err(failure),
         None if whole.not_adopted.is_empty() => Ok(Exit::Done),
         None => Ok(Exit::Degraded),

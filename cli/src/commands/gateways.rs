@@ -129,6 +129,10 @@ async fn repin(clients: &Clients, name: &str, yes: bool, output: &Output) -> Res
     let before = say(gateway.pinned_identity.as_ref(), "nothing");
     let after = say(shown.as_ref(), "whatever its next healthy answer shows");
     output.note(&format!("{}\n  pinned now   {before}\n  pinned then  {after}", gateway.name));
+    if shown.is_some() && shown == gateway.pinned_identity {
+        output.message(&gateway, render::gateway::one)?;
+        return Ok(Exit::Done);
+    }
     if !yes {
         confirm(&gateway.name, output)?;
     }

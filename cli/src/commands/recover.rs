@@ -85,8 +85,12 @@ pub(crate) async fn run(
     let mut answer = clients.recovery()?.recover_sandbox(request).await?.into_inner();
     let started = answer.recovery.as_ref().filter(|_| !args.validate_only);
     let Some(started) = started else {
-        output.message(&answer, |answer, look| {
-            answer.plan.as_ref().map_or_else(String::new, |plan| render::plan::plan(plan, look))
+        output.message(&answer, |answer, look| match &answer.plan {
+            Some(plan) => render::plan::plan(plan, look),
+            None => format!(
+                "{name} is live: nothing to do\n{}",
+                render::next(&format!("salvor connect {name}"), look)
+            ),
         })?;
         return Ok(Exit::Done);
     };

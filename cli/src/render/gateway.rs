@@ -31,7 +31,7 @@ pub(crate) fn list(gateways: &[Gateway], look: Look) -> String {
 
 /// One gateway.
 pub(crate) fn one(gateway: &Gateway, look: Look) -> String {
-    let ((tone, health), version, seen) = heartbeat(gateway, look);
+    let ((tone, health), version, _) = heartbeat(gateway, look);
     let mut text = status::field("gateway", &look.paint(Tone::Strong, &gateway.name), look);
     text.push_str(&status::field("endpoint", &gateway.endpoint, look));
     text.push_str(&status::field("access", credentials(gateway), look));
@@ -40,8 +40,11 @@ pub(crate) fn one(gateway: &Gateway, look: Look) -> String {
         .as_ref()
         .map_or_else(|| "not pinned: the first healthy answer pins it".to_owned(), identity);
     text.push_str(&status::field("identity", &pinned, look));
-    let health = look.paint(tone, &health);
-    let heard = format!("{health}, version {version}, heard {seen} ago");
+    let mut heard = look.paint(tone, &health);
+    if let Some(beat) = &gateway.heartbeat {
+        let ago = look.ago(beat.receive_time.as_ref());
+        heard.extend([format!(", version {version}, heard {ago}")]);
+    }
     text.push_str(&status::field("health", &heard, look));
     text
 }

@@ -71,7 +71,7 @@ pub(crate) fn adopted_all(answer: &AdoptGatewayResponse, look: Look) -> String {
     rows.extend(answer.not_adopted.iter().map(|not| {
         row(&not.name, Tone::Bad, "not adopted", format!("{}: {}", not.reason, not.message))
     }));
-    table(&["SANDBOX", "RESULT", "WHY"], rows, "the gateway has no live sandboxes", look)
+    table(&["SANDBOX", "RESULT", "WHY"], rows, "no live sandboxes", look)
 }
 
 /// One change, in one line; nothing for a sign of life.

@@ -1,5 +1,6 @@
 //! Recoveries: their steps as they are journaled, and what they came to.
 
+use salvor_proto::recovery::v1::recovery::State;
 use salvor_proto::recovery::v1::{Part, Recovery, RecoveryResult, StepRecord};
 
 use super::{Look, Tone, clean, decision, next, short, status::field, table, words};
@@ -55,6 +56,9 @@ pub(crate) fn end(recovery: &Recovery, look: Look) -> String {
     }
     if !recovery.trace_id.is_empty() {
         text.push_str(&field("trace", &recovery.trace_id, look));
+    }
+    if recovery.state() == State::Running {
+        text.push_str(&next(&format!("salvor recoveries wait {}", recovery.name), look));
     }
     if let Some(failure) = &recovery.failure {
         let why = format!("{}: {}", look.paint(tone, &failure.reason), clean(&failure.message));

@@ -69,6 +69,32 @@ async fn one_sandbox_through_its_whole_life() {
     assert_eq!(up.end(), Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_name_that_fits_two_records_is_never_picked() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path(), &["--with-devgateway", "--devgateway-port", "0"]);
+    let user = User::new(up.address("devgateway"), Dialect::V0_0).unwrap();
+    user.create("web", &Seed { image: "img:1".to_owned(), ..Seed::default() }).await.unwrap();
+    until(&up, &["gateways", "add", "other", up.address("devgateway")], 0);
+    until(&up, &["adopt", "web", "--gateway", "dev"], 0);
+    until(&up, &["status", "web"], 0);
+    until(&up, &["adopt", "other/default/web"], 0);
+
+    for command in ["status", "recover", "connect", "destroy"] {
+        let error = until(&up, &[command, "web"], 2)["error"].clone();
+        assert_eq!(error["reason"], "AMBIGUOUS_NAME", "{command}");
+        for gateway in ["dev", "other"] {
+            let full = format!("gateways/{gateway}/workspaces/default/sandboxes/web");
+            assert!(error["message"].as_str().unwrap().contains(&full), "{command}: {error}");
+        }
+    }
+    let status = until(&up, &["status", "other/default/web"], 0);
+    assert_eq!(status["verdict"], "VERDICT_LIVE");
+    until(&up, &["default", "set", "dev/default/web"], 0);
+    let named = until(&up, &["connect"], 0);
+    assert_eq!(named["sandbox"], "web");
+}
+
 #[test]
 fn a_port_that_is_taken_is_named_with_its_option() {
     let dir = tempfile::tempdir().unwrap();
