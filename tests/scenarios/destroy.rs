@@ -257,11 +257,8 @@ async fn t21_destroying_the_default_leaves_no_default_behind() {
     let request = pb::AdoptSandboxRequest { claim_default: true, ..adoption("coder") };
     let (name, _) = adopted_as(&fleet, "coder", request).await;
     fleet.destroy(&name).await.unwrap();
-    let default = fleet
-        .registry
-        .clone()
-        .get_default_sandbox(registry::GetDefaultSandboxRequest {})
-        .await;
+    let default =
+        fleet.registry.clone().get_default_sandbox(registry::GetDefaultSandboxRequest {}).await;
     let named = default.map(|answer| answer.into_inner().sandbox.is_some()).unwrap_or_default();
     assert!(!named, "a tombstone is nobody's default");
     let refused = fleet.ask(&name, AUTO).await.unwrap_err();

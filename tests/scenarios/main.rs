@@ -1,9 +1,11 @@
 //! The scenarios of the field, over the real wire, by their ids. `tests/README.md` says what each proves.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails, fails")]
 
+mod adopt;
 mod concurrent;
 mod destroy;
 mod given;
+mod observer;
 mod policy;
 mod posture;
 mod resume;

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use salvor_devgateway::{Dialect, Effect, Fault, user::{Seed, policy}};
+use salvor_devgateway::{
+    Dialect, Effect, Fault,
+    user::{Seed, policy},
+};
 use salvor_proto::{
     recovery::v1::{part::Outcome, recovery::State},
     registry::v1 as registry,

@@ -179,8 +179,7 @@ async fn t23_a_start_that_never_arrived_is_asked_for_again() {
 
 #[tokio::test]
 async fn t23_a_sandbox_that_fails_again_after_its_start_is_left_as_it_is() {
-    let fleet =
-        Fleet::start(Options { time_scale: 0.2, ..on(Dialect::V0_0) }).await.unwrap();
+    let fleet = Fleet::start(Options { time_scale: 0.2, ..on(Dialect::V0_0) }).await.unwrap();
     let (name, id) = stopped(&fleet, "coder").await;
     let before = recorded(&fleet, &name).await;
     let control = lab(&fleet).control.clone();
