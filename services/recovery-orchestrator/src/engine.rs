@@ -8,7 +8,7 @@ mod lease;
 mod resume;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -49,7 +49,10 @@ struct Inner {
     world: World,
     journal: Journal,
     running: Mutex<HashMap<RecoveryName, Arc<AtomicBool>>>,
-    slots: Arc<Semaphore>,
+    /// Open, as far as is known, and not at work here: what the sweep looks at. The journal is the truth of it; this only
+    /// spares reading all of it again and again.
+    open: Mutex<BTreeSet<RecoveryName>>,
+    slots: Semaphore,
     tasks: Tasks,
 }
 
@@ -75,8 +78,9 @@ struct Place {
 impl Engine {
     /// An engine over a journal. `tasks` owns what it spawns, and tells it when to stop.
     pub fn new(world: World, journal: Journal, tasks: Tasks) -> Self {
-        let slots = Arc::new(Semaphore::new(world.config.max_running.max(1)));
-        let inner = Inner { world, journal, running: Mutex::default(), slots, tasks };
+        let slots = Semaphore::new(world.config.max_running.max(1));
+        let (running, open) = (Mutex::default(), Mutex::default());
+        let inner = Inner { world, journal, running, open, slots, tasks };
         Self { inner: Arc::new(inner) }
     }
 
@@ -157,6 +161,12 @@ impl Engine {
         self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
     }
 
+    /// Leaves a recovery to the sweep.
+    fn leave_open(&self, name: &RecoveryName) {
+        let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.insert(name.clone());
+    }
+
     /// Takes the one place there is here for a recovery at work; `None` if it is taken.
     fn reserve(&self, name: &RecoveryName) -> Option<Place> {
         let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,17 +204,22 @@ impl Engine {
     }
 
     async fn work(self, run: Run) {
-        let slot = self.inner.slots.clone().acquire_owned().await;
-        let keeper = lease::keep(&run);
+        // The lease is kept while it waits for its turn, too.
+        let driven = async {
+            let _slot = self.inner.slots.acquire().await;
+            drive(&run).await
+        };
         let stopped = tokio::select! {
             biased;
-            stopped = drive(&run) => stopped,
-            () = keeper => Ok(Stopped::Handed),
+            stopped = driven => stopped,
+            () = lease::keep(&run) => Ok(Stopped::Handed),
         };
-        drop(slot);
         match &stopped {
             Ok(stopped) => info!(recovery = %run.name(), ?stopped, "recovery left the runner"),
             Err(error) => error!(recovery = %run.name(), %error, "recovery left the runner"),
+        }
+        if !matches!(stopped, Ok(Stopped::Finished)) {
+            self.leave_open(run.name());
         }
         if !run.fenced.is_cancelled() {
             lease::give_back(&run).await;

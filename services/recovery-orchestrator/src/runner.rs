@@ -240,6 +240,8 @@ impl Run {
     /// # Errors
     /// INTERNAL in that case.
     pub fn permit(&self, effect: EffectKind) -> Result<Permit, Error> {
+        Span::current()
+            .set_attribute(attr::PERMIT_DECISION, format!("{}/decisions/plan", self.name()));
         self.approved.permit(self.name(), self.fence(), effect).ok_or_else(|| {
             Error::internal(format!(
                 "{}: its plan does not permit {}",

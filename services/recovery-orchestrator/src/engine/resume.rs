@@ -1,15 +1,19 @@
 //! Taking up what is open and not at work here.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use salvor_core::{
     Approved, SagaKind,
+    id::RecoveryName,
     plan::SAGA_VERSION,
     saga::{Saga, destroy::Destroy, revive::Revive, stale::StaleRecovery},
 };
 use salvor_proto::{Error, error::Code};
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Engine, Work};
 use crate::{
@@ -25,14 +29,19 @@ const LONGEST: Duration = Duration::from_mins(10);
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Takes up, now and from time to time, whatever is open and not at work here. Ends with the engine's tasks.
+    /// Takes up whatever the journal holds open, and from time to time what was left open since. Ends with the engine's tasks.
     pub fn sweep(&self) {
         let engine = self.clone();
         self.inner.tasks.spawn("sweep", move |stopping| async move {
+            let mut found = false;
             loop {
-                if let Err(error) = engine.sweep_once().await {
-                    warn!(%error, "open recoveries could not be looked at");
+                if !found {
+                    match engine.find_open().await {
+                        Ok(()) => found = true,
+                        Err(error) => warn!(%error, "open recoveries could not be looked for"),
+                    }
                 }
+                engine.sweep_once().await;
                 tokio::select! {
                     () = stopping.cancelled() => return,
                     () = sleep(SWEEP) => {}
@@ -41,7 +50,8 @@ impl Engine {
         });
     }
 
-    async fn sweep_once(&self) -> Result<(), Error> {
+    /// Reads the whole journal once, for what was left open by a process before.
+    async fn find_open(&self) -> Result<(), Error> {
         let mut before = None;
         loop {
             let filter = RecoveryFilter {
@@ -51,29 +61,56 @@ impl Engine {
                 limit: PAGE,
             };
             let page = self.journal().list(&filter).await?;
-            let last = page.last().map(|s| (s.header.created_ms, s.header.name.to_string()));
-            let full = page.len() == PAGE as usize;
-            for stored in page {
-                let name = stored.header.name.clone();
-                if !self.is_due(&stored) {
-                    continue;
+            for stored in &page {
+                self.leave_open(&stored.header.name);
+            }
+            before = page.last().map(|s| (s.header.created_ms, s.header.name.to_string()));
+            if before.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn sweep_once(&self) {
+        let open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for name in open {
+            match self.sweep_one(&name).await {
+                Ok(true) => {
+                    let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
+                    open.remove(&name);
                 }
-                if let Err(error) = self.take_up(stored, false).await {
+                Ok(false) => {}
+                Err(error) => {
                     warn!(recovery = %name, %error, "an open recovery could not be taken up yet");
                 }
             }
-            if !full {
-                return Ok(());
-            }
-            before = last;
         }
+    }
+
+    /// True once it has ended, or cannot be read: the sweep has nothing more to do about it.
+    async fn sweep_one(&self, name: &RecoveryName) -> Result<bool, Error> {
+        if self.is_running(name) {
+            return Ok(false);
+        }
+        let Some(stored) = self.journal().recovery(name).await? else { return Ok(true) };
+        let standing = match folded(&stored) {
+            Ok(folded) => folded.standing,
+            Err(error) => {
+                error!(recovery = %name, %error, "an open recovery is left as it is");
+                return Ok(true);
+            }
+        };
+        if matches!(standing, Standing::Ended(_) | Standing::Refused) {
+            return Ok(true);
+        }
+        if self.is_due(&stored) {
+            self.take_up(stored, false).await?;
+        }
+        Ok(false)
     }
 
     /// A parked one is looked at again after a time that doubles; one that is open and not at work, at once.
     fn is_due(&self, stored: &Stored) -> bool {
-        if self.is_running(&stored.header.name) {
-            return false;
-        }
         let Ok(folded) = folded(stored) else { return false };
         match folded.standing {
             Standing::Parked(_) => {
@@ -130,7 +167,7 @@ impl Engine {
     ///
     /// # Errors
     /// FAILED_PRECONDITION when it is not parked.
-    pub async fn retry(&self, name: &salvor_core::id::RecoveryName) -> Result<(), Error> {
+    pub async fn retry(&self, name: &RecoveryName) -> Result<(), Error> {
         let (stored, folded) = self.recovery(name).await?;
         match folded.standing {
             Standing::Parked(_) | Standing::Running => self.take_up(stored, false).await,
