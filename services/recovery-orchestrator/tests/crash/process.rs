@@ -1,10 +1,15 @@
 //! The orchestrator as a process that can be killed.
 
 use std::{
-    net::SocketAddr, os::unix::process::ExitStatusExt as _, path::PathBuf, process::Stdio,
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use salvor_testkit::wait::until;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStderr, Command},
@@ -24,6 +29,8 @@ pub(crate) struct Start {
     pub(crate) data: PathBuf,
     /// How long an absence and a healthy gateway must have been seen.
     pub(crate) settle: Duration,
+    /// What it logs.
+    pub(crate) log: &'static str,
     /// Where its telemetry goes, if anywhere.
     pub(crate) otlp: Option<String>,
     /// It kills itself right after so many writes to its journal.
@@ -34,7 +41,8 @@ pub(crate) struct Start {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    log: JoinHandle<String>,
+    log: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -46,7 +54,7 @@ impl Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_salvor-recovery-orchestrator"));
         command
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--log", "trace", "--log-format", "json"])
+            .args(["--listen", "127.0.0.1:0", "--log", start.log, "--log-format", "json"])
             .args(["--lease-seconds", "1", "--ready-timeout-seconds", "20"])
             .args(["--absence-settle-ms", &settle, "--gateway-settle-ms", &settle])
             .args(["--registry", &start.registry, "--data-dir"])
@@ -65,15 +73,19 @@ impl Process {
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = timeout(PATIENCE, listens(&mut lines)).await.expect("it listens in time");
         // The pipe must not fill up.
-        let log = tokio::spawn(async move {
-            let mut log = String::new();
+        let log = Arc::<Mutex<String>>::default();
+        let kept = Arc::clone(&log);
+        let reader = tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                log.push_str(&line);
-                log.push('\n');
+                kept.lock().unwrap().extend([&*line, "\n"]);
             }
-            log
         });
-        Self { child, log, address }
+        Self { child, log, reader, address }
+    }
+
+    /// Waits until it logs a line with this in it.
+    pub(crate) async fn logged(&self, text: &str) {
+        until(text, || async { self.log.lock().unwrap().contains(text).then_some(()) }).await;
     }
 
     /// Kills it from outside. Answers all that it has logged.
@@ -86,7 +98,8 @@ impl Process {
     pub(crate) async fn died(mut self) -> String {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it dies in time").unwrap();
         assert_eq!(status.signal(), Some(SIGKILL), "{status}");
-        self.log.await.unwrap()
+        self.reader.await.unwrap();
+        self.log.lock().unwrap().clone()
     }
 }
 

@@ -60,6 +60,7 @@ impl Scene {
             registry: fleet.registry_url(),
             data: fleet.journal().parent().unwrap().to_owned(),
             settle: SETTLE,
+            log: "info",
             otlp: None,
             dies_after,
         };
