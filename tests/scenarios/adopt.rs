@@ -101,8 +101,14 @@ async fn t20_the_same_adoption_request_makes_one_record() {
     let request_id = "9a3d2d4e-6f0b-4e53-9f0d-0c1f5b8f9f11".to_owned();
     let request = pb::AdoptSandboxRequest { request_id, ..adoption("coder") };
     let first = fleet.adopt_with(request.clone()).await.unwrap();
-    let again = fleet.adopt_with(request).await.unwrap();
-    assert_eq!(first.uid, again.uid);
+    let again = fleet.adopt_with(request.clone()).await.unwrap();
+    assert_eq!(first, again);
+    let otherwise = pb::AdoptSandboxRequest { claim_default: true, ..request.clone() };
+    let refused = fleet.adopt_with(otherwise).await.unwrap_err();
+    assert_eq!(refused.code(), Code::AlreadyExists, "{refused:?}");
+    let malformed = pb::AdoptSandboxRequest { request_id: "seven".into(), ..request };
+    let refused = fleet.adopt_with(malformed).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
     fleet.stop().await;
 }
 

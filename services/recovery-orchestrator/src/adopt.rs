@@ -5,6 +5,7 @@ mod seal;
 
 use std::time::Duration;
 
+use prost::Message as _;
 use salvor_core::{
     Fact,
     evidence::Live,
@@ -35,6 +36,7 @@ impl Engine {
         let name: RecordName =
             request.name.parse().map_err(|e| Error::invalid("name", format!("{e}")))?;
         seal::check(&request.seal_paths)?;
+        let request_id = repeatable(&request)?;
         let (_, adapter) = self.world().adapter(&name).await?;
         let adapter = adapter.map_err(|(why, detail)| undetermined(&name, why, &detail))?;
         let captured = capture(&adapter, &name).await?;
@@ -46,13 +48,22 @@ impl Engine {
         if request.rebind {
             return self.rebind(&name, record, request.validate_only).await;
         }
+        let live_id = record.live_id.clone();
         let create = registry::CreateSandboxRequest {
             sandbox: Some(record),
-            request_id: request.request_id,
+            request_id,
             validate_only: request.validate_only,
             claim_default: request.claim_default,
         };
-        self.world().registry.create(create).await
+        match self.world().registry.create(create).await {
+            // This very request made a record, from what was live then.
+            Err(error) if error.reason() == "REQUEST_ID_REUSED" => {
+                let made = self.world().registry.sandbox(&name).await?;
+                let stands = made.state() != registry::sandbox::State::Destroyed;
+                if stands && made.live_id == live_id { Ok(made) } else { Err(error) }
+            }
+            created => created,
+        }
     }
 
     /// Captures every live sandbox of a gateway that has no record yet.
@@ -115,6 +126,18 @@ impl Engine {
             }),
         }
     }
+}
+
+/// The id under which the registry knows this adoption: the same for the same request, whatever was captured for it. Empty
+/// for a request without one.
+fn repeatable(request: &pb::AdoptSandboxRequest) -> Result<String, Error> {
+    if request.request_id.is_empty() {
+        return Ok(String::new());
+    }
+    let id = uuid::Uuid::parse_str(&request.request_id);
+    let id = id.map_err(|_| Error::invalid("request_id", "must be a UUID"))?;
+    let said = pb::AdoptSandboxRequest { request_id: String::new(), ..request.clone() };
+    Ok(uuid::Uuid::new_v5(&id, &said.encode_to_vec()).to_string())
 }
 
 /// A live sandbox with its bytes.
