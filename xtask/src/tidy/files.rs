@@ -69,11 +69,14 @@ fn is_root(path: &Path) -> bool {
         return true;
     }
     let folder = path.parent().and_then(Path::file_name).and_then(|n| n.to_str());
-    let beside_manifest = |path: &Path| {
-        path.parent().and_then(Path::parent).is_some_and(|p| p.join("Cargo.toml").exists())
+    let package = path.parent().and_then(Path::parent);
+    let package = match folder {
+        Some("bin") => package.and_then(Path::parent),
+        _ => package,
     };
     let target_folder = matches!(folder, Some("tests" | "benches" | "bin" | "examples"));
-    (target_folder && beside_manifest(path)) || path.with_file_name("Cargo.toml").exists()
+    (target_folder && package.is_some_and(|package| package.join("Cargo.toml").exists()))
+        || path.with_file_name("Cargo.toml").exists()
 }
 
 /// The modules that a file declares, as paths below its own folder; those inside inline modules too.
