@@ -45,6 +45,8 @@ pub struct Options {
     pub undetermined_timeout: Duration,
     /// How long the adapter waits for a gateway's answer to a mutation.
     pub mutation_timeout: Duration,
+    /// Recoveries at work at once.
+    pub max_running: usize,
     /// Run the orchestrator here. Otherwise the test runs its own, as a process.
     pub orchestrator: bool,
 }
@@ -61,6 +63,7 @@ impl Default for Options {
             park_retry: Duration::from_millis(300),
             undetermined_timeout: Duration::from_secs(2),
             mutation_timeout: Duration::from_secs(10),
+            max_running: 64,
             orchestrator: true,
         }
     }
@@ -410,6 +413,7 @@ async fn start_orchestrator(
     config.lease_ttl = options.lease_ttl;
     config.park_retry = options.park_retry;
     config.undetermined_timeout = options.undetermined_timeout;
+    config.max_running = options.max_running;
     config.readiness_timeout = Duration::from_secs(2);
     let shutdown = Shutdown::new();
     let tasks = shutdown.tasks();

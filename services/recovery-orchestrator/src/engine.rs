@@ -225,6 +225,18 @@ impl Engine {
             lease::give_back(&run).await;
         }
     }
+
+    /// Runs once there is room for one more at work.
+    async fn in_turn(&self, run: &Run) -> Result<Stopped, Error> {
+        let slot = tokio::select! {
+            biased;
+            () = run.stopping.cancelled() => return Ok(Stopped::Handed),
+            slot = self.inner.slots.acquire() => slot,
+        };
+        let stopped = drive(run).await;
+        drop(slot);
+        stopped
+    }
 }
 
 impl Drop for Place {
