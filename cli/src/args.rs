@@ -91,4 +91,6 @@ pub(crate) fn default_data_dir() -> PathBuf {
 }
 
 #[cfg(test)]
+mod next_steps;
+#[cfg(test)]
 mod tests;
