@@ -95,7 +95,7 @@ impl<'a> Story<'a> {
         self.act("a user creates a sandbox with the gateway's own API");
         let host = |name: &str| vec![name.to_owned()];
         let seed = Seed {
-            image: "ghcr.io/example/agent:1.0".to_owned(),
+            image: "example/agent:1.0".to_owned(),
             environment: BTreeMap::from([("API_TOKEN".to_owned(), "demo-secret".to_owned())]),
             rules: Some(BTreeMap::from([
                 ("git".to_owned(), host("git.example.com")),
