@@ -266,7 +266,7 @@ async fn t20_a_rebind_without_a_record_makes_none() {
 #[tokio::test]
 async fn t20_a_rebind_does_not_take_a_record_from_a_parked_recovery() {
     let undetermined_timeout = std::time::Duration::from_millis(300);
-    let park_retry = std::time::Duration::from_secs(60);
+    let park_retry = std::time::Duration::from_mins(1);
     let options = Options { undetermined_timeout, park_retry, ..on(Dialect::V0_0) };
     let fleet = Fleet::start(options).await.unwrap();
     let (name, _) = lost(&fleet, "coder").await;

@@ -259,7 +259,7 @@ async fn t21_destroying_the_default_leaves_no_default_behind() {
     fleet.destroy(&name).await.unwrap();
     let default =
         fleet.registry.clone().get_default_sandbox(registry::GetDefaultSandboxRequest {}).await;
-    let named = default.map(|answer| answer.into_inner().sandbox.is_some()).unwrap_or_default();
+    let named = default.is_ok_and(|answer| answer.into_inner().sandbox.is_some());
     assert!(!named, "a tombstone is nobody's default");
     let refused = fleet.ask(&name, AUTO).await.unwrap_err();
     assert_ne!(refused.code(), Code::Internal, "{refused:?}");

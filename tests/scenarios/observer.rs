@@ -151,7 +151,7 @@ async fn t20_an_answer_without_its_spec_makes_no_record_say_less() {
 #[tokio::test]
 async fn t20_nothing_is_written_while_a_recovery_holds_the_record() {
     let undetermined_timeout = Duration::from_millis(300);
-    let park_retry = Duration::from_secs(60);
+    let park_retry = Duration::from_mins(1);
     let observe_interval = Duration::from_millis(50);
     let options =
         Options { observe_interval, undetermined_timeout, park_retry, ..on(Dialect::V0_0) };

@@ -9,7 +9,9 @@ use salvor_testkit::{Fleet, wait::PATIENCE};
 use tonic::Code;
 
 use crate::{
-    given::{LAB, adopted_as, adoption, fleet_on, lab, lose, mutations, output, stop, write},
+    given::{
+        LAB, adopted_as, adoption, fleet_on, lab, lose, mutations, output, stop, violations, write,
+    },
     support::{AUTO, REBUILD, reason, seed},
 };
 
@@ -243,6 +245,7 @@ async fn t25_a_record_of_several_agents_is_refused_by_name() {
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(reason(&refused), "SEVERAL_AGENTS");
     assert!(refused.message().contains('2'), "{}", refused.message());
+    assert_eq!(violations(&refused), ["SEVERAL_AGENTS"], "and nothing else stands in the way");
     assert_eq!(mutations(&fleet), [""; 0]);
     fleet.stop().await;
 }

@@ -226,7 +226,7 @@ async fn parked(park_retry: Duration) -> (Fleet, String, pb::Recovery) {
 
 #[tokio::test]
 async fn t18_a_recovery_that_cannot_find_out_is_parked_and_says_why() {
-    let (fleet, name, parked) = parked(Duration::from_secs(60)).await;
+    let (fleet, name, parked) = parked(Duration::from_mins(1)).await;
     assert!(!parked.done);
     let failure = parked.failure.unwrap();
     assert_eq!(failure.reason, "UNDETERMINED");
@@ -267,7 +267,7 @@ async fn t18_a_parked_recovery_resumes_by_itself_when_the_gateway_is_back() {
 
 #[tokio::test]
 async fn t18_asking_again_goes_on_with_the_recovery_that_is_parked() {
-    let (fleet, name, parked) = parked(Duration::from_secs(60)).await;
+    let (fleet, name, parked) = parked(Duration::from_mins(1)).await;
     lab(&fleet).control.up().await.unwrap();
     let again = fleet.recover(&name, REBUILD).await.unwrap();
     assert_eq!(again.name, parked.name);
@@ -278,7 +278,7 @@ async fn t18_asking_again_goes_on_with_the_recovery_that_is_parked() {
 
 #[tokio::test]
 async fn t18_past_the_create_there_is_no_way_back_by_request() {
-    let (fleet, _, parked) = parked(Duration::from_secs(60)).await;
+    let (fleet, _, parked) = parked(Duration::from_mins(1)).await;
     let refused = cancel(&fleet, &parked.name).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(reason(&refused), "PAST_POINT_OF_NO_RETURN");
@@ -338,7 +338,7 @@ async fn t17_a_watch_shows_every_change_and_ends() {
 
 #[tokio::test]
 async fn t17_a_watch_of_a_parked_recovery_ends_too() {
-    let (fleet, _, parked) = parked(Duration::from_secs(60)).await;
+    let (fleet, _, parked) = parked(Duration::from_mins(1)).await;
     let request = pb::WatchRecoveryRequest { name: parked.name.clone() };
     let mut stream = fleet.recovery.clone().watch_recovery(request).await.unwrap().into_inner();
     let shown = stream.message().await.unwrap().unwrap().recovery.unwrap();

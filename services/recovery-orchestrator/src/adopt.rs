@@ -97,7 +97,7 @@ impl Engine {
                 if answer.adopted.len() >= MAX_ADOPTED {
                     return Ok(answer);
                 }
-                self.adopt_listed(gateway, live, &mut answer).await;
+                Box::pin(self.adopt_listed(gateway, live, &mut answer)).await;
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {

@@ -205,13 +205,9 @@ impl Engine {
 
     async fn work(self, run: Run) {
         // The lease is kept while it waits for its turn, too.
-        let driven = async {
-            let _slot = self.inner.slots.acquire().await;
-            drive(&run).await
-        };
         let stopped = tokio::select! {
             biased;
-            stopped = driven => stopped,
+            stopped = self.in_turn(&run) => stopped,
             () = lease::keep(&run) => Ok(Stopped::Handed),
         };
         match &stopped {
