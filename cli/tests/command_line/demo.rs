@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
+use salvor_testkit::otlp::Receiver;
+
 use super::support::{binary, last_line, salvor, signal, stderr, stdout};
 
 #[test]
@@ -26,6 +28,24 @@ fn a_lost_sandbox_comes_back_on_either_wire() {
         let text = stdout(&output) + &stderr(&output);
         assert!(!text.contains("demo-secret"), "a secret of the spec was shown");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_trace_shows_every_decision_and_step() {
+    let receiver = Receiver::start().await.unwrap();
+    let output = salvor(&["demo", "-o", "json", "--otlp-endpoint", &receiver.endpoint()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = last_line(&output);
+    let trace = u128::from_str_radix(told["trace_id"].as_str().unwrap(), 16).unwrap();
+    let trace = trace.to_be_bytes();
+    let spans = receiver.spans();
+    let named = |prefix: &str| {
+        let of_trace =
+            spans.iter().filter(|span| span.trace_id == trace && span.name.starts_with(prefix));
+        of_trace.count()
+    };
+    assert_eq!(named("guard "), told["decisions"].as_array().unwrap().len());
+    assert_eq!(named("step "), told["steps"].as_array().unwrap().len());
 }
 
 #[test]
