@@ -1,6 +1,5 @@
 //! Getting spans and metrics out, without ever waiting for it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -66,35 +65,44 @@ pub(super) fn to_collector(endpoint: &str, resource: Resource) -> Result<Guard, 
 type Exporters = (Watched<SpanExporter>, Watched<MetricExporter>);
 
 fn exporters(endpoint: &str) -> Result<Exporters, ExporterBuildError> {
-    let health =
-        Arc::new(ExportHealth { endpoint: endpoint.into(), failing: AtomicBool::new(false) });
     let spans = SpanExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT);
     let metrics =
         MetricExporter::builder().with_tonic().with_endpoint(endpoint).with_timeout(EXPORT);
     Ok((
-        Watched { inner: spans.build()?, health: Arc::clone(&health) },
-        Watched { inner: metrics.build()?, health },
+        Watched { inner: spans.build()?, health: ExportHealth::of("traces", endpoint) },
+        Watched { inner: metrics.build()?, health: ExportHealth::of("metrics", endpoint) },
     ))
 }
 
-/// Whether exports work, said once for each change.
+/// Whether exports of one signal work, said once for each change. Each signal has its own: a backend for traces alone
+/// refuses metrics for good.
 #[derive(Debug)]
 struct ExportHealth {
+    signal: &'static str,
     endpoint: String,
     failing: AtomicBool,
 }
 
 impl ExportHealth {
+    fn of(signal: &'static str, endpoint: &str) -> Self {
+        Self { signal, endpoint: endpoint.into(), failing: AtomicBool::new(false) }
+    }
+
     fn note(&self, result: &OTelSdkResult) {
         let failed = result.is_err();
         if self.failing.swap(failed, Ordering::Relaxed) == failed {
             return;
         }
-        let endpoint = self.endpoint.as_str();
+        let (signal, endpoint) = (self.signal, self.endpoint.as_str());
         if let Err(error) = result {
-            tracing::warn!(endpoint, %error, "telemetry cannot be exported; nothing else is affected");
+            tracing::warn!(
+                signal,
+                endpoint,
+                %error,
+                "telemetry cannot be exported; nothing else is affected"
+            );
         } else {
-            tracing::info!(endpoint, "telemetry is exported again");
+            tracing::info!(signal, endpoint, "telemetry is exported again");
         }
     }
 }
@@ -102,7 +110,7 @@ impl ExportHealth {
 #[derive(Debug)]
 struct Watched<E> {
     inner: E,
-    health: Arc<ExportHealth>,
+    health: ExportHealth,
 }
 
 impl<E: ExportSpans> ExportSpans for Watched<E> {
