@@ -346,3 +346,76 @@ async fn t17_a_watch_of_a_parked_recovery_ends_too() {
     assert!(stream.message().await.unwrap().is_none());
     fleet.stop().await;
 }
+
+/// The gateway denied a sandbox that it had: the create finds the recorded one under the name.
+#[tokio::test]
+async fn t18_the_recorded_sandbox_that_returns_is_kept_and_no_second_one_made() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, id) = adopted(&fleet, "coder").await;
+    let before = recorded(&fleet, &name).await;
+    let control = lab(&fleet).control.clone();
+    let missing = Fault::fail("GetSandbox", Code::NotFound, "sandbox not found");
+    control.fault(missing.for_sandbox("coder"));
+    control.fault(Fault::on("ListSandboxes", Effect::OmitFromList).for_sandbox("coder"));
+    control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 300 }));
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    got(&fleet, "CreateSandbox").await;
+    control.clear_faults();
+    let ended = fleet.wait(&open.name).await.unwrap();
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    let failure = ended.failure.unwrap();
+    assert_eq!(failure.reason, "SANDBOX_RETURNED");
+    assert_eq!(failure.next_step, format!("salvor status {name}"));
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    assert_eq!(succeeded(&fleet, "CreateSandbox"), 0);
+    assert_eq!(control.sandbox("coder").unwrap().id, id);
+    assert_eq!(recorded(&fleet, &name).await, before);
+    assert_eq!(verdict(&fleet, &name, pb::Verdict::Live).await.open_recovery, "");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t17_an_adapter_that_vanishes_during_the_create_leaves_one_sandbox() {
+    let mut fleet = Fleet::lab().await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::HangAfter).times(1));
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    let control = lab(&fleet).control.clone();
+    assert!(control.wait("coder", |view| view.is_some(), PATIENCE).await.1);
+    fleet.restart_adapter().await.unwrap();
+    let ended = reaches(&fleet, &open.name, State::Succeeded).await;
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    assert_eq!(ended.result.unwrap().live_id, control.sandbox("coder").unwrap().id);
+    assert_eq!(control.sandboxes().len(), 1);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t18_what_is_not_ready_in_time_is_parked_and_goes_on_once_it_is() {
+    let ready_timeout = Duration::from_millis(100);
+    let options = Options { time_scale: 0.5, ready_timeout, ..on(Dialect::V0_0) };
+    let fleet = Fleet::start(options).await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    let parked = fleet.recover(&name, REBUILD).await.unwrap();
+    assert_eq!(parked.state(), State::Parked, "{parked:#?}");
+    assert_eq!(parked.failure.unwrap().reason, "NOT_READY_IN_TIME");
+    let ended = reaches(&fleet, &parked.name, State::Succeeded).await;
+    assert_eq!(mutations(&fleet), ["CreateSandbox"], "it was waited for, not made again");
+    assert!(ended.done);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t21_a_destroy_does_not_take_a_record_from_a_parked_recovery() {
+    let (fleet, name, parked) = parked(Duration::from_mins(1)).await;
+    lab(&fleet).control.up().await.unwrap();
+    let request = pb::DestroySandboxRequest { name: name.clone(), ..Default::default() };
+    let refused = fleet.recovery.clone().destroy_sandbox(request).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "RECOVERY_OPEN"));
+    assert_eq!(next_step(&refused), format!("salvor recoveries retry {}", parked.name));
+    // The step that was named works, and then the destroy does.
+    retry(&fleet, &parked.name).await.unwrap();
+    reaches(&fleet, &parked.name, State::Succeeded).await;
+    assert_eq!(fleet.destroy(&name).await.unwrap().state(), State::Succeeded);
+    fleet.stop().await;
+}
