@@ -22,6 +22,9 @@ const OVERSIZED: &str = "message length too large";
 /// How a plain HTTP 404 reads to other gRPC clients and to this one.
 const NO_GATEWAY: [&str; 2] = ["status: 404", "HTTP status code 404"];
 
+/// How gateways say that a sandbox, or all of the gateway, has no such policy revision.
+const NO_REVISION: [&str; 2] = ["no policy revision", "no global policy revision"];
+
 /// What was asked of the gateway, as far as the meaning of an answer depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -208,7 +211,7 @@ fn missing(method: Method, text: &str) -> Class {
         Class::SandboxMissing
     } else if method == Method::Provider && named("provider") {
         Class::ProviderMissing
-    } else if method == Method::PolicyStatus && text.starts_with("no policy revision") {
+    } else if method == Method::PolicyStatus && NO_REVISION.iter().any(|no| text.starts_with(no)) {
         Class::RevisionMissing
     } else {
         Class::Unexpected

@@ -17,6 +17,7 @@ mod gateway;
 mod grpc;
 mod heartbeat;
 mod inside;
+mod layers;
 mod look;
 mod mutate;
 mod observer;

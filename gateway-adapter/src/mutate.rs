@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::classify::{Class, Failure, Method, cut};
 use crate::dialect::Dialect;
 use crate::gateway::{Gateway, Healthy};
+use crate::layers;
 use crate::permit::{Cleared, Verb};
 use crate::stamp;
 use crate::vendor::{Creation, Deletion, Place, Row};
@@ -77,7 +78,8 @@ pub(crate) fn place(cleared: &Cleared<'_>) -> Place {
 /// Creates a sandbox from recorded bytes, stamped. Answers its id when applied.
 ///
 /// # Errors
-/// Refused here: a fence token that is no longer the newest, or a spec that is no message.
+/// Refused here: a fence token that is no longer the newest, or a spec or policy that is no
+/// message.
 pub(crate) async fn create(
     gateway: &Gateway,
     cleared: Cleared<'_>,
@@ -87,8 +89,12 @@ pub(crate) async fn create(
     let Blueprint { dialect, spec, policy, labels, annotations, request_id } = blueprint;
     let spec = match policy {
         None => spec,
-        Some(policy) => splice::replace_field(&spec, SPEC_POLICY, Some(&policy))
-            .map_err(|error| Error::invalid("spec.content", error.to_string()))?,
+        Some(policy) => {
+            let own = layers::without(&policy)
+                .map_err(|error| Error::invalid("policy.content", error.to_string()))?;
+            splice::replace_field(&spec, SPEC_POLICY, Some(&own))
+                .map_err(|error| Error::invalid("spec.content", error.to_string()))?
+        }
     };
     let healthy = match gateway.probe().await.found {
         Ok(healthy) => healthy,

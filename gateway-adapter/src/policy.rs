@@ -13,6 +13,7 @@ use salvor_proto::registry::v1::Policy;
 use crate::classify::{Class, Failure, Method, cut};
 use crate::dialect::Dialect;
 use crate::gateway::{Gateway, Healthy};
+use crate::layers;
 use crate::mutate::{self, Looks, applied, effect, incarnation, wrong_dialect};
 use crate::permit::Cleared;
 use crate::vendor::{Effective, Incarnation, Loading, Place, Revision, Row};
@@ -60,7 +61,7 @@ pub(crate) async fn of_row(
 /// Sets the policy and waits until it is loaded. Answers the hash that was read back.
 ///
 /// # Errors
-/// Refused here: a fence token that is no longer the newest.
+/// Refused here: a fence token that is no longer the newest, or a policy that is no message.
 pub(crate) async fn apply(
     gateway: &Gateway,
     cleared: Cleared<'_>,
@@ -68,6 +69,8 @@ pub(crate) async fn apply(
     dialect: Dialect,
     content: Vec<u8>,
 ) -> Result<(Effect, String), Error> {
+    let content = layers::without(&content)
+        .map_err(|error| Error::invalid("policy.content", error.to_string()))?;
     let place = mutate::place(&cleared);
     let nothing = |ended: Effect| Ok((ended, String::new()));
     let (healthy, row) = match incarnation(gateway, &place, live_id).await {

@@ -73,6 +73,7 @@ fn not_found_is_told_apart_by_its_text() {
         (Method::Provider, "provider profile not found", Unexpected),
         (Method::Get, "provider not found", Unexpected),
         (Method::PolicyStatus, "no policy revision found for this sandbox", RevisionMissing),
+        (Method::PolicyStatus, "no global policy revision found", RevisionMissing),
     ] {
         assert_eq!(peer(method, Code::NotFound, text), class, "{method:?} {text:?}");
     }

@@ -56,6 +56,27 @@ async fn an_applied_policy_is_loaded_and_read_back() {
 }
 
 #[tokio::test]
+async fn rules_of_providers_are_never_sent() {
+    for dialect in BOTH {
+        let mut target = Target::dev(dialect).await;
+        let mut request = target.creation("coder", 1);
+        request.policy = application(&target, "", &["_provider_work", "api"]).policy;
+        let (effect, id) = target.create_as(request).await.unwrap();
+        is(&effect, Outcome::Applied, Cause::Unspecified);
+        target.wait_phase("coder", Phase::Ready).await;
+        let read = async |target: &mut Target| match target.policy("coder", &id).await.result {
+            Some(Policy::Policy(read)) => read.content,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(read(&mut target).await, policy(&["api"]));
+        let request = application(&target, &id, &["_provider_work", "api", "web"]);
+        let applied = target.bench.client.apply_policy(request).await.unwrap().into_inner();
+        is(&applied.effect.unwrap(), Outcome::Applied, Cause::Unspecified);
+        assert_eq!(read(&mut target).await, policy(&["api", "web"]));
+    }
+}
+
+#[tokio::test]
 async fn a_policy_that_is_not_surely_in_force_is_not_called_applied() {
     for dialect in BOTH {
         let quick = |config: &mut salvor_gateway_adapter::Config| {
