@@ -82,8 +82,40 @@ impl Journal {
         }
     }
 
-    /// Recoveries, newest first, each with its events.
+    /// Recoveries, newest first, each with its events. One that cannot be read is left out and takes no place: fewer than
+    /// `limit` means that there are no more.
     pub async fn list(&self, filter: &RecoveryFilter) -> Result<Vec<Stored>, Error> {
+        let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        let mut before = filter.before.clone();
+        loop {
+            let rows = self.rows(filter, before.as_ref()).await?;
+            for row in &rows {
+                let header = match header(row) {
+                    Ok(header) => header,
+                    Err(error) => {
+                        tracing::error!(%error, "a recovery's row cannot be read; it is left out");
+                        continue;
+                    }
+                };
+                let events = self.events(&header.name).await?;
+                found.push(Stored { header, events });
+                if found.len() == wanted {
+                    return Ok(found);
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == wanted => before = Some(place(last)?),
+                Some(_) | None => return Ok(found),
+            }
+        }
+    }
+
+    async fn rows(
+        &self,
+        filter: &RecoveryFilter,
+        before: Option<&(u64, String)>,
+    ) -> Result<Vec<SqliteRow>, Error> {
         let open = if filter.open_only { schema::OPEN } else { "1" };
         let sql = format!(
             "{} WHERE {open} AND (?1 IS NULL OR sandbox = ?1)
@@ -91,37 +123,50 @@ impl Journal {
              ORDER BY created_ms DESC, name DESC LIMIT ?4",
             schema::SELECT_RECOVERY
         );
-        let (before_ms, before_name) = match &filter.before {
-            Some((ms, name)) => (Some(super::signed(*ms)), name.clone()),
-            None => (None, String::new()),
-        };
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(filter.sandbox.as_ref().map(ToString::to_string))
-            .bind(before_ms)
-            .bind(before_name)
+            .bind(before.map(|(ms, _)| super::signed(*ms)))
+            .bind(before.map_or("", |(_, name)| name.as_str()))
             .bind(filter.limit)
-            .fetch_all(self.db.readers())
-            .await
-            .map_err(|e| storage(&e))?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in rows {
-            let header = match header(&row) {
-                Ok(header) => header,
-                Err(error) => {
-                    tracing::error!(%error, "a recovery's row cannot be read; it is left out");
-                    continue;
-                }
-            };
-            let events = self.events(&header.name).await?;
-            found.push(Stored { header, events });
-        }
-        Ok(found)
+            .fetch_all(self.db.readers());
+        rows.await.map_err(|e| storage(&e))
     }
 
-    /// Kept decisions, oldest first.
+    /// Kept decisions, oldest first. Of a record's, those that cannot be read are left out and take no place; of one
+    /// recovery's, the first that cannot be read is an error.
     pub async fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<StoredDecision>, Error> {
-        let column =
-            if filter.parent.starts_with("recoveries/") { "d.recovery" } else { "d.sandbox" };
+        let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let of_one = filter.parent.starts_with("recoveries/");
+        let mut found = Vec::new();
+        let mut after = filter.after;
+        loop {
+            let rows = self.decision_rows(filter, of_one, after).await?;
+            for row in &rows {
+                after = row.try_get("row").map_err(|e| storage(&e))?;
+                match stored_decision(row) {
+                    Ok(decision) => found.push(decision),
+                    Err(error) if of_one => return Err(error),
+                    Err(error) => {
+                        tracing::error!(row = after, %error, "a decision cannot be read; it is left out");
+                    }
+                }
+                if found.len() == wanted {
+                    return Ok(found);
+                }
+            }
+            if rows.len() < wanted {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn decision_rows(
+        &self,
+        filter: &DecisionFilter,
+        of_one: bool,
+        after: i64,
+    ) -> Result<Vec<SqliteRow>, Error> {
+        let column = if of_one { "d.recovery" } else { "d.sandbox" };
         let sql = format!(
             "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, d.decision, d.span_id,
                     r.name, r.request_id, r.plan, r.evidence, r.traceparent, r.created_ms
@@ -131,13 +176,11 @@ impl Journal {
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(&filter.parent)
-            .bind(filter.after)
+            .bind(after)
             .bind(filter.refused_only)
             .bind(filter.limit)
-            .fetch_all(self.db.readers())
-            .await
-            .map_err(|e| storage(&e))?;
-        rows.iter().map(stored_decision).collect()
+            .fetch_all(self.db.readers());
+        rows.await.map_err(|e| storage(&e))
     }
 
     async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {
@@ -148,6 +191,12 @@ impl Journal {
             .map_err(|e| storage(&e))?;
         rows.iter().map(event).collect()
     }
+}
+
+/// Where a recovery stands in a list.
+fn place(row: &SqliteRow) -> Result<(u64, String), Error> {
+    let created_ms = row.try_get("created_ms").map_err(|e| storage(&e))?;
+    Ok((unsigned(created_ms), row.try_get("name").map_err(|e| storage(&e))?))
 }
 
 fn event(row: &SqliteRow) -> Result<Row, Error> {
