@@ -3,12 +3,20 @@
 
 mod adopt;
 mod concurrent;
+mod decisions;
 mod destroy;
+mod foreign;
 mod given;
+mod inconsistent;
+mod input;
+mod material;
 mod observer;
 mod policy;
 mod posture;
+mod reads;
 mod resume;
 mod revive;
 mod stale;
 mod support;
+mod unknown;
+mod witness;
