@@ -98,7 +98,7 @@ async fn t19_the_same_request_answers_the_same_recovery() {
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
 
     let reused = client.recover_sandbox(with_id(&other, id)).await.unwrap_err();
-    assert_eq!((reused.code(), reason(&reused).as_str()), (Code::Aborted, "REQUEST_ID_REUSED"));
+    assert_eq!((reused.code(), reason(&reused).as_str()), (Code::InvalidArgument, "REQUEST_ID_REUSED"));
     let malformed = client.recover_sandbox(with_id(&name, "seven")).await.unwrap_err();
     assert_eq!(malformed.code(), Code::InvalidArgument);
     fleet.stop().await;
@@ -155,7 +155,7 @@ async fn t19_a_recovery_and_a_destroy_of_one_record_exclude_each_other() {
 async fn t19_many_records_lost_at_once_come_back_side_by_side() {
     let fleet = Fleet::lab().await.unwrap();
     let control = lab(&fleet).control.clone();
-    let names: Vec<String> = (0..8).map(|n| format!("agent-{n}")).collect();
+    let names: Vec<String> = (0..5).map(|n| format!("agent-{n}")).collect();
     for name in &names {
         adopted(&fleet, name).await;
     }
@@ -215,7 +215,7 @@ async fn one_waits(lease_ttl: Duration, held_for: u64) -> (Fleet, pb::Recovery, 
 
 #[tokio::test]
 async fn t22_a_recovery_that_waits_for_its_turn_keeps_its_lease() {
-    let (fleet, first, second) = one_waits(Duration::from_secs(1), 2_500).await;
+    let (fleet, first, second) = one_waits(Duration::from_secs(2), 3_500).await;
     let mut tries = 0;
     loop {
         let request = registry::AcquireLeaseRequest {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use salvor_core::{
-    Denial, Evidence, Fact, FactName, Timestamp, Verdict, Why,
+    Denial, Evidence, Fact, FactName, SagaKind, Timestamp, Verdict, Why,
     denial::RecordPart,
     evidence::{Dialect, IdentityPart, Phase, RecordState},
 };
@@ -62,8 +62,10 @@ fn assert_typed(step: &str) {
 
 #[test]
 fn after_every_denial() {
-    for denial in denials() {
-        assert_typed(&next_step(&denial, &nothing_known()));
+    for saga in SagaKind::ALL {
+        for denial in denials() {
+            assert_typed(&next_step(saga, &denial, &nothing_known()));
+        }
     }
 }
 

@@ -52,8 +52,7 @@ impl Api {
             }
             None => None,
         };
-        let plan = accepted.plan.as_ref().map(|(plan, evidence)| view::plan(plan, evidence));
-        Ok((recovery, plan))
+        Ok((recovery, Some(accepted.plan)))
     }
 }
 

@@ -95,7 +95,7 @@ impl Journal {
     /// # Errors
     /// The disk is full or broken; nothing was stored then. Cancellation: all or nothing.
     pub async fn accept(&self, header: &Header, spans: &[String]) -> Result<(), Error> {
-        let mut tx = self.db.begin().await.map_err(|e| storage(&e))?;
+        let mut tx = self.db.begin().await.map_err(|e| storage(Untouched::Request, &e))?;
         let plan = json(&header.plan)?;
         let evidence = json(&header.evidence)?;
         sqlx::query(schema::INSERT_RECOVERY)
@@ -109,7 +109,7 @@ impl Journal {
             .bind(signed(header.created_ms))
             .execute(&mut *tx)
             .await
-            .map_err(|e| storage(&e))?;
+            .map_err(|e| storage(Untouched::Request, &e))?;
         for (index, decision) in header.plan.decisions.iter().enumerate() {
             sqlx::query(schema::INSERT_DECISION)
                 .bind(header.name.as_str())
@@ -122,9 +122,9 @@ impl Journal {
                 .bind(signed(header.created_ms))
                 .execute(&mut *tx)
                 .await
-                .map_err(|e| storage(&e))?;
+                .map_err(|e| storage(Untouched::Request, &e))?;
         }
-        tx.commit().await.map_err(|e| storage(&e))?;
+        tx.commit().await.map_err(|e| storage(Untouched::Request, &e))?;
         self.wrote();
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Journal {
                 "JOURNAL_CONFLICT",
                 format!("{recovery}: event {} was written by another runner", row.seq),
             )),
-            Err(error) => Err(storage(&error)),
+            Err(error) => Err(storage(Untouched::Recovery, &error)),
         }
     }
 
@@ -171,8 +171,19 @@ fn crash() {
     let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
 }
 
+/// What a storage failure leaves untouched.
+#[derive(Debug, Clone, Copy)]
+enum Untouched {
+    /// The request: it was not accepted.
+    Request,
+    /// The recovery: it stays where its journal says, and is gone on with once the journal can be written.
+    Recovery,
+    /// Everything: it was a read.
+    All,
+}
+
 /// One word for each kind of storage failure, with what is untouched.
-fn storage(error: &sqlx::Error) -> Error {
+fn storage(untouched: Untouched, error: &sqlx::Error) -> Error {
     let failure = Failure::of(error);
     tracing::error!(%error, %failure, "the journal cannot be used");
     let (code, reason, next) = match failure {
@@ -184,7 +195,12 @@ fn storage(error: &sqlx::Error) -> Error {
         }
         Failure::Other => (Code::Internal, "STORAGE_FAILED", "see the orchestrator's log"),
     };
-    let message = format!("the journal could not be used ({failure}); nothing was begun");
+    let so = match untouched {
+        Untouched::Request => "nothing was begun",
+        Untouched::Recovery => "the recovery stays where its journal says",
+        Untouched::All => "nothing was read",
+    };
+    let message = format!("the journal could not be used ({failure}); {so}");
     Error::new(code, reason, message).next_step(next)
 }
 

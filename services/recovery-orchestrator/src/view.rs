@@ -65,7 +65,7 @@ pub fn plan(plan: &Plan, evidence: &Evidence) -> pb::Plan {
         losses: plan.losses().iter().map(|loss| loss.in_words().to_owned()).collect(),
         unchecked: unchecked(plan.saga).iter().map(|&what| what.to_owned()).collect(),
         next_step: match first {
-            Some(denial) => words::next_step(denial, evidence),
+            Some(denial) => words::next_step(plan.saga, denial, evidence),
             None => allowed_step(plan),
         },
         plan_time: Some(timestamp(evidence.now.0)),

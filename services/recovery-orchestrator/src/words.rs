@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use salvor_core::{
-    Denial, Evidence, Fact, FactName, Plan, Verdict, Why,
+    Denial, Evidence, Fact, FactName, Plan, SagaKind, Verdict, Why,
     evidence::{Live, Phase, RecordState},
     id::RecoveryName,
     name::RecordName,
@@ -32,7 +32,7 @@ pub fn refusal(plan: &Plan, evidence: &Evidence, recovery: Option<&RecoveryName>
         target.owner()
     );
     let mut error = Error::new(code, first.reason(), message)
-        .next_step(next_step(first, evidence))
+        .next_step(next_step(plan.saga, first, evidence))
         .with("gateway", target.owner().to_string())
         .with("sandbox", target.to_string())
         .with("verdict", verdict_word(plan.verdict))
@@ -55,8 +55,12 @@ pub fn refusal(plan: &Plan, evidence: &Evidence, recovery: Option<&RecoveryName>
 
 /// What to run next after a denial: a command that works in the present state, with what has to be seen to first behind a
 /// `#`, so that it can be run as printed.
-pub fn next_step(denial: &Denial, evidence: &Evidence) -> String {
+pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String {
     let name = &evidence.target;
+    let again = match saga {
+        SagaKind::Destroy => "destroy",
+        SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild => "recover",
+    };
     match denial {
         Denial::Unknown { why, .. } => to_know(*why, name),
         Denial::EvidenceTooOld { .. }
@@ -68,7 +72,7 @@ pub fn next_step(denial: &Denial, evidence: &Evidence) -> String {
         | Denial::AbsenceTooRecent { .. }
         | Denial::PhaseInMotion { .. } => {
             let wait = denial.retry_after().unwrap_or_default();
-            format!("salvor recover {name}  # in {}", Readable(wait))
+            format!("salvor {again} {name}  # in {}", Readable(wait))
         }
         Denial::RecordIncomplete { .. } => {
             format!("salvor adopt --rebind {name}  # once the sandbox is live")

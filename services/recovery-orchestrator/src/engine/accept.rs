@@ -7,7 +7,7 @@ use salvor_core::{
     id::{PlanDigest, RecoveryName},
     name::RecordName,
 };
-use salvor_proto::{Error, error::Code};
+use salvor_proto::{Error, error::Code, recovery::v1 as pb};
 use uuid::Uuid;
 
 use super::{Engine, Work};
@@ -17,7 +17,7 @@ use crate::{
     folded::{Standing, folded},
     journal::{RecoveryFilter, Stored},
     ports::Lease,
-    words,
+    view, words,
 };
 
 /// What a caller asks for.
@@ -42,8 +42,8 @@ pub struct Ask {
 /// What became of it.
 #[derive(Debug, Clone)]
 pub struct Accepted {
-    /// The plan; absent when there is nothing to do.
-    pub plan: Option<(Plan, Evidence)>,
+    /// The plan as it is answered; without a saga when there is nothing to do.
+    pub plan: pb::Plan,
     /// The recovery; absent when there is nothing to do, or for a dry run.
     pub recovery: Option<RecoveryName>,
 }
@@ -87,7 +87,7 @@ impl Engine {
         let Some(stored) = self.journal().by_request(request_id).await? else { return Ok(None) };
         if *stored.header.target() != ask.name {
             let message = format!("request_id was used before, for {}", stored.header.target());
-            return Err(Error::new(Code::Conflict, "REQUEST_ID_REUSED", message)
+            return Err(Error::new(Code::Invalid, "REQUEST_ID_REUSED", message)
                 .next_step("use a new request_id"));
         }
         if !stored.header.plan.allowed() {
@@ -103,14 +103,14 @@ impl Engine {
     async fn validate(&self, ask: &Ask) -> Result<Accepted, Error> {
         let (seen, planned) = self.settled(ask).await?;
         let Planned::Plan(plan) = planned else {
-            return Ok(Accepted { plan: None, recovery: None });
+            return Ok(nothing(&seen.evidence));
         };
         same_plan(ask, &plan)?;
         narrate(&plan, &seen.evidence, None);
         if !plan.allowed() {
             return Err(words::refusal(&plan, &seen.evidence, None));
         }
-        Ok(Accepted { plan: Some((*plan, seen.evidence)), recovery: None })
+        Ok(Accepted { plan: view::plan(&plan, &seen.evidence), recovery: None })
     }
 
     /// True: the lease has gone over to the recovery at work.
@@ -126,17 +126,15 @@ impl Engine {
         }
         let (seen, planned) = self.settled(ask).await?;
         let Planned::Plan(plan) = planned else {
-            return Ok((Accepted { plan: None, recovery: None }, false));
+            return Ok((nothing(&seen.evidence), false));
         };
         same_plan(ask, &plan)?;
         let place = self.reserve(&name).ok_or_else(|| Error::internal("a new name is in use"))?;
         let (header, approved) =
             decide(self.journal(), name.clone(), ask.request_id.clone(), *plan, seen.evidence)
                 .await?;
-        let accepted = Accepted {
-            plan: Some((header.plan.clone(), header.evidence.clone())),
-            recovery: Some(name),
-        };
+        let accepted =
+            Accepted { plan: view::plan(&header.plan, &header.evidence), recovery: Some(name) };
         self.start(place, Work { header, approved, rows: Vec::new(), lease, resumed: false });
         Ok((accepted, true))
     }
@@ -184,9 +182,13 @@ impl Engine {
     }
 }
 
+fn nothing(evidence: &Evidence) -> Accepted {
+    Accepted { plan: view::nothing_to_do(evidence), recovery: None }
+}
+
 fn accepted(stored: &Stored) -> Accepted {
     Accepted {
-        plan: Some((stored.header.plan.clone(), stored.header.evidence.clone())),
+        plan: view::plan(&stored.header.plan, &stored.header.evidence),
         recovery: Some(stored.header.name.clone()),
     }
 }

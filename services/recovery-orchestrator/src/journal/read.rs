@@ -4,7 +4,7 @@ use salvor_core::{Decision, Evidence, Plan, id::RecoveryName, name::RecordName};
 use salvor_proto::{Error, error::Code};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{Header, Journal, Row, Stored, schema, storage, unsigned};
+use super::{Header, Journal, Row, Stored, Untouched, schema, storage, unsigned};
 
 /// Which recoveries to list.
 #[derive(Debug, Clone, Default)]
@@ -59,7 +59,7 @@ impl Journal {
             .bind(name.as_str())
             .fetch_optional(self.db.readers())
             .await
-            .map_err(|e| storage(&e))?;
+            .map_err(|e| storage(Untouched::All, &e))?;
         let Some(row) = row else {
             return Ok(None);
         };
@@ -75,7 +75,7 @@ impl Journal {
                 .bind(request_id)
                 .fetch_optional(self.db.readers())
                 .await
-                .map_err(|e| storage(&e))?;
+                .map_err(|e| storage(Untouched::All, &e))?;
         match name {
             Some(name) => self.recovery(&RecoveryName(name)).await,
             None => Ok(None),
@@ -129,7 +129,7 @@ impl Journal {
             .bind(before.map_or("", |(_, name)| name.as_str()))
             .bind(filter.limit)
             .fetch_all(self.db.readers());
-        rows.await.map_err(|e| storage(&e))
+        rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
     /// Kept decisions, oldest first. Of a record's, those that cannot be read are left out and take no place; of one
@@ -142,7 +142,7 @@ impl Journal {
         loop {
             let rows = self.decision_rows(filter, of_one, after).await?;
             for row in &rows {
-                after = row.try_get("row").map_err(|e| storage(&e))?;
+                after = row.try_get("row").map_err(|e| storage(Untouched::All, &e))?;
                 match stored_decision(row) {
                     Ok(decision) => found.push(decision),
                     Err(error) if of_one => return Err(error),
@@ -180,7 +180,7 @@ impl Journal {
             .bind(filter.refused_only)
             .bind(filter.limit)
             .fetch_all(self.db.readers());
-        rows.await.map_err(|e| storage(&e))
+        rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
     async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {
@@ -188,15 +188,15 @@ impl Journal {
             .bind(name.as_str())
             .fetch_all(self.db.readers())
             .await
-            .map_err(|e| storage(&e))?;
+            .map_err(|e| storage(Untouched::All, &e))?;
         rows.iter().map(event).collect()
     }
 }
 
 /// Where a recovery stands in a list.
 fn place(row: &SqliteRow) -> Result<(u64, String), Error> {
-    let created_ms = row.try_get("created_ms").map_err(|e| storage(&e))?;
-    Ok((unsigned(created_ms), row.try_get("name").map_err(|e| storage(&e))?))
+    let created_ms = row.try_get("created_ms").map_err(|e| storage(Untouched::All, &e))?;
+    Ok((unsigned(created_ms), row.try_get("name").map_err(|e| storage(Untouched::All, &e))?))
 }
 
 fn event(row: &SqliteRow) -> Result<Row, Error> {
@@ -208,11 +208,12 @@ fn event(row: &SqliteRow) -> Result<Row, Error> {
             terminal: row.try_get("terminal")?,
         })
     };
-    read().map_err(|e| storage(&e))
+    read().map_err(|e| storage(Untouched::All, &e))
 }
 
 fn header(row: &SqliteRow) -> Result<Header, Error> {
-    let get = |column: &str| row.try_get::<String, _>(column).map_err(|e| storage(&e));
+    let get =
+        |column: &str| row.try_get::<String, _>(column).map_err(|e| storage(Untouched::All, &e));
     let name = RecoveryName(get("name")?);
     let damaged = |what: &str, error: &serde_json::Error| {
         tracing::error!(recovery = %name, what, %error, "a journal row cannot be read");
@@ -226,9 +227,9 @@ fn header(row: &SqliteRow) -> Result<Header, Error> {
     let evidence: Evidence =
         serde_json::from_str(&get("evidence")?).map_err(|e| damaged("evidence", &e))?;
     Ok(Header {
-        request_id: row.try_get("request_id").map_err(|e| storage(&e))?,
-        traceparent: row.try_get("traceparent").map_err(|e| storage(&e))?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(|e| storage(&e))?),
+        request_id: row.try_get("request_id").map_err(|e| storage(Untouched::All, &e))?,
+        traceparent: row.try_get("traceparent").map_err(|e| storage(Untouched::All, &e))?,
+        created_ms: unsigned(row.try_get("created_ms").map_err(|e| storage(Untouched::All, &e))?),
         name,
         plan,
         evidence,
@@ -237,7 +238,7 @@ fn header(row: &SqliteRow) -> Result<Header, Error> {
 
 fn stored_decision(row: &SqliteRow) -> Result<StoredDecision, Error> {
     let header = header(row)?;
-    let text: String = row.try_get("decision").map_err(|e| storage(&e))?;
+    let text: String = row.try_get("decision").map_err(|e| storage(Untouched::All, &e))?;
     let decision = serde_json::from_str(&text).map_err(|error| {
         tracing::error!(recovery = %header.name, %error, "a decision cannot be read");
         Error::new(
@@ -247,11 +248,11 @@ fn stored_decision(row: &SqliteRow) -> Result<StoredDecision, Error> {
         )
     })?;
     Ok(StoredDecision {
-        row: row.try_get("row").map_err(|e| storage(&e))?,
+        row: row.try_get("row").map_err(|e| storage(Untouched::All, &e))?,
         recovery: header.name.clone(),
-        index: row.try_get("idx").map_err(|e| storage(&e))?,
-        phase: row.try_get("phase").map_err(|e| storage(&e))?,
-        span_id: row.try_get("span_id").map_err(|e| storage(&e))?,
+        index: row.try_get("idx").map_err(|e| storage(Untouched::All, &e))?,
+        phase: row.try_get("phase").map_err(|e| storage(Untouched::All, &e))?,
+        span_id: row.try_get("span_id").map_err(|e| storage(Untouched::All, &e))?,
         decision,
         header,
     })
