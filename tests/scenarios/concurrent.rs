@@ -98,7 +98,10 @@ async fn t19_the_same_request_answers_the_same_recovery() {
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
 
     let reused = client.recover_sandbox(with_id(&other, id)).await.unwrap_err();
-    assert_eq!((reused.code(), reason(&reused).as_str()), (Code::InvalidArgument, "REQUEST_ID_REUSED"));
+    assert_eq!(
+        (reused.code(), reason(&reused).as_str()),
+        (Code::InvalidArgument, "REQUEST_ID_REUSED")
+    );
     let malformed = client.recover_sandbox(with_id(&name, "seven")).await.unwrap_err();
     assert_eq!(malformed.code(), Code::InvalidArgument);
     fleet.stop().await;

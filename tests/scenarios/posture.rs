@@ -241,6 +241,8 @@ async fn t25_a_record_of_several_agents_is_refused_by_name() {
     let request = pb::AdoptSandboxRequest { agents, ..adoption("coder") };
     let (name, _) = adopted_as(&fleet, "coder", request).await;
     lose(&fleet, "coder").await;
+    // An absence that has not settled yet would be a reason of its own.
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
     let refused = fleet.ask(&name, REBUILD).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(reason(&refused), "SEVERAL_AGENTS");
