@@ -10,7 +10,8 @@ use tonic::Code;
 
 use crate::{
     given::{
-        LAB, adopted_as, adoption, fleet_on, lab, lose, mutations, output, stop, violations, write,
+        LAB, adopted_as, adoption, fleet_on, lab, lose, mutations, output, stop, verdict,
+        violations, write,
     },
     support::{AUTO, REBUILD, reason, seed},
 };
