@@ -13,9 +13,7 @@ struct Keys<'a>(&'a BTreeMap<String, String>);
 
 impl fmt::Debug for Keys<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.0.keys().map(|key| (key, "REDACTED")))
-            .finish()
+        f.debug_map().entries(self.0.keys().map(|key| (key, "REDACTED"))).finish()
     }
 }
 
@@ -62,10 +60,7 @@ macro_rules! redacted {
                     .field("policy", &Size(self.policy.as_deref()))
                     .field("providers", &self.providers)
                     .field("resource_requirements", &self.resource_requirements)
-                    .field(
-                        "command",
-                        &format_args!("[{} arguments]", self.command.len()),
-                    )
+                    .field("command", &format_args!("[{} arguments]", self.command.len()))
                     .finish_non_exhaustive()
             }
         }
@@ -83,10 +78,7 @@ macro_rules! redacted {
         impl fmt::Debug for $module::ExecSandboxRequest {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct("ExecSandboxRequest")
-                    .field(
-                        "command",
-                        &format_args!("[{} arguments]", self.command.len()),
-                    )
+                    .field("command", &format_args!("[{} arguments]", self.command.len()))
                     .field("workdir", &self.workdir)
                     .field("environment", &Keys(&self.environment))
                     .field("stdin", &Size(Some(&self.stdin)))
@@ -132,19 +124,11 @@ mod tests {
             command: vec!["--token=hunter2".to_owned()],
             ..Default::default()
         };
-        let provider = v0_1::Provider {
-            credentials: map,
-            ..Default::default()
-        };
-        let request = v0_1::CreateSandboxRequest {
-            spec: Some(b"hunter2".to_vec()),
-            ..Default::default()
-        };
+        let provider = v0_1::Provider { credentials: map, ..Default::default() };
+        let request =
+            v0_1::CreateSandboxRequest { spec: Some(b"hunter2".to_vec()), ..Default::default() };
         let shown = format!("{spec:?} {provider:?} {request:?}");
-        assert!(
-            shown.contains("API_KEY") && shown.contains("[7 bytes]"),
-            "{shown}"
-        );
+        assert!(shown.contains("API_KEY") && shown.contains("[7 bytes]"), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -114,11 +114,7 @@ impl<'a> Iterator for Fields<'a> {
         Some(match result {
             Ok((number, payload, end)) => {
                 self.at = end;
-                Ok(Field {
-                    number,
-                    payload,
-                    raw: &self.bytes[start..end],
-                })
+                Ok(Field { number, payload, raw: &self.bytes[start..end] })
             }
             Err(error) => {
                 self.at = self.bytes.len();
@@ -152,10 +148,7 @@ fn read_field(
         }
         3 => skip_group(bytes, start, at, number, depth).map(|end| (number, None, end)),
         4 => Err(Error::Group { at: start }),
-        wire_type => Err(Error::WireType {
-            at: start,
-            wire_type,
-        }),
+        wire_type => Err(Error::WireType { at: start, wire_type }),
     }
 }
 
@@ -174,11 +167,7 @@ fn skip_group(
         let (inner, wire_type, after) = read_tag(bytes, at)?;
         if wire_type == 4 {
             let matches = inner == number;
-            return if matches {
-                Ok(after)
-            } else {
-                Err(Error::Group { at })
-            };
+            return if matches { Ok(after) } else { Err(Error::Group { at }) };
         }
         at = read_field(bytes, at, depth + 1)?.2;
     }

@@ -8,12 +8,7 @@ use crate::v0_0;
 
 /// One encoded field with any wire type, groups included.
 fn any_field() -> impl Strategy<Value = Vec<u8>> {
-    let leaf = (
-        1_u32..40,
-        0_u8..4,
-        any::<u64>(),
-        prop::collection::vec(any::<u8>(), 0..40),
-    )
+    let leaf = (1_u32..40, 0_u8..4, any::<u64>(), prop::collection::vec(any::<u8>(), 0..40))
         .prop_map(|(number, kind, value, content)| encode(number, kind, value, &content));
     (leaf.clone(), 1_u32..40, any::<bool>()).prop_map(|(inner, number, grouped)| {
         if !grouped {
@@ -128,19 +123,11 @@ fn malformed_messages_are_refused_with_the_place() {
     let cases: &[(&[u8], Error)] = &[
         (&[0x80], Error::Varint { at: 0 }),
         (
-            &[
-                0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
-            ],
+            &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
             Error::Varint { at: 1 },
         ),
         (&[0x00, 0x00], Error::FieldNumber { at: 0, number: 0 }),
-        (
-            &[0x0e],
-            Error::WireType {
-                at: 0,
-                wire_type: 6,
-            },
-        ),
+        (&[0x0e], Error::WireType { at: 0, wire_type: 6 }),
         (&[0x0a, 0x05, 0x00], Error::Truncated { at: 2 }),
         (&[0x0d, 0x00], Error::Truncated { at: 1 }),
         (&[0x0b, 0x08, 0x01], Error::Group { at: 0 }),
@@ -150,9 +137,6 @@ fn malformed_messages_are_refused_with_the_place() {
     for (bytes, error) in cases {
         assert_eq!(replace_field(bytes, 1, None), Err(*error), "{bytes:?}");
     }
-    assert_eq!(
-        replace_field(&[], 0, None),
-        Err(Error::FieldNumber { at: 0, number: 0 })
-    );
+    assert_eq!(replace_field(&[], 0, None), Err(Error::FieldNumber { at: 0, number: 0 }));
     assert!(replace_field(&[0x0b; 500], 1, None).is_err());
 }
