@@ -181,7 +181,9 @@ async fn refused_at_once(
     code: Code,
     reason: &str,
 ) -> Refused {
-    let status = at_once(fleet, name, path, false).await.expect_err(reason);
+    let Err(status) = at_once(fleet, name, path, false).await else {
+        panic!("{path:?} of {name} ought to be {reason}");
+    };
     whole(fleet, name, &status, code, reason).await
 }
 

@@ -127,7 +127,7 @@ in_both_dialects! {
     async fn t20_no_read_and_no_dry_run_changes_anything_in_any_state(dialect: Dialect) {
         let gateways = vec![("lab", dialect), ("dark", dialect)];
         // Long leases, so that the recovery at work renews nothing while it is looked at.
-        let lease_ttl = Duration::from_secs(300);
+        let lease_ttl = Duration::from_mins(5);
         let fleet = Fleet::start(Options { gateways, lease_ttl, ..Options::default() }).await.unwrap();
         let states = every_state(&fleet).await;
         for (name, expected) in &states {
@@ -156,7 +156,7 @@ in_both_dialects! {
         let fleet = Fleet::start(Options {
             gateways: vec![("lab", dialect)],
             undetermined_timeout: Duration::from_millis(100),
-            park_retry: Duration::from_secs(3600),
+            park_retry: Duration::from_hours(1),
             ..Options::default()
         })
         .await

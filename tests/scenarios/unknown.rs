@@ -34,7 +34,7 @@ const CASES: &[Case] = &[
     (|lab| fail_all(lab, Code::Unimplemented, "no such method"), "GATEWAY_UNIMPLEMENTED"),
     (|lab| fail_all(lab, Code::Internal, "oh"), "GATEWAY_INTERNAL"),
     (|lab| lab.set_version("0.2.0"), "GATEWAY_VERSION_UNKNOWN"),
-    (|lab| lab.set_rate_limit(Some((0, Duration::from_secs(3600)))), "GATEWAY_RATE_LIMITED"),
+    (|lab| lab.set_rate_limit(Some((0, Duration::from_hours(1)))), "GATEWAY_RATE_LIMITED"),
 ];
 
 fn fail_all(lab: &Control, code: Code, message: &str) {

@@ -131,8 +131,9 @@ pub(crate) async fn refused(
     code: Code,
     reason: &str,
 ) -> Refused {
-    let answer = fleet.ask(name, path).await;
-    let status = answer.expect_err(&format!("{path:?} of {name} ought to be {reason}"));
+    let Err(status) = fleet.ask(name, path).await else {
+        panic!("{path:?} of {name} ought to be {reason}");
+    };
     whole(fleet, name, &status, code, reason).await
 }
 
@@ -143,7 +144,9 @@ pub(crate) async fn destroy_refused(
     code: Code,
     reason: &str,
 ) -> Refused {
-    let status = fleet.destroy(name).await.expect_err(&format!("destroy ought to be {reason}"));
+    let Err(status) = fleet.destroy(name).await else {
+        panic!("a destroy of {name} ought to be {reason}");
+    };
     whole(fleet, name, &status, code, reason).await
 }
 
