@@ -13,17 +13,17 @@ use salvor_testkit::otlp::Receiver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_decision_step_and_call_of_a_recovery_is_one_span_of_its_trace() {
-    let receiver = Receiver::start().await.unwrap();
+    let collector = Receiver::start().await.unwrap();
     let mut config = telemetry::Config::new("salvor", "0");
     config.filter = "off".into();
-    config.otlp_endpoint = Some(receiver.endpoint());
+    config.otlp_endpoint = Some(collector.endpoint());
     let guard = telemetry::init(&config).unwrap();
 
     let told = story::tell().await;
     let resumed = story::resumed().await;
     tokio::task::spawn_blocking(|| guard.shutdown()).await.unwrap();
 
-    let received = Received::new(receiver.spans());
+    let received = Received::new(collector.spans());
     for recovery in told.iter().chain([&resumed]) {
         received.one_trace(recovery);
         received.decisions(recovery);
@@ -32,5 +32,5 @@ async fn every_decision_step_and_call_of_a_recovery_is_one_span_of_its_trace() {
         received.gateway_calls(recovery);
     }
     received.link(&resumed);
-    secrets::in_spans(&receiver.spans());
+    secrets::in_spans(&collector.spans());
 }

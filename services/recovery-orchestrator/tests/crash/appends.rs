@@ -39,6 +39,7 @@ async fn killed_after(case: Case, append: u64) {
 
 async fn killed_after_every_append(case: Case, at_least: u64) {
     let appends = undisturbed(case).await;
+    println!("{case:?}: {appends} writes");
     assert!(appends >= at_least, "{case:?} has only {appends} writes");
     stream::iter(1..=appends)
         .map(|append| killed_after(case, append))
