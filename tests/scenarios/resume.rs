@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use salvor_devgateway::{Call, Dialect, Effect, Fault, Restart};
-use salvor_proto::recovery::v1::{self as pb, recovery::State};
+use salvor_proto::{
+    recovery::v1::{self as pb, recovery::State},
+    registry::v1::sandbox,
+};
 use salvor_testkit::{Fleet, Options, wait::PATIENCE, wait::until};
 use tonic::Code;
 
@@ -277,13 +280,37 @@ async fn t18_asking_again_goes_on_with_the_recovery_that_is_parked() {
 }
 
 #[tokio::test]
-async fn t18_past_the_create_there_is_no_way_back_by_request() {
+async fn t18_while_the_create_is_in_doubt_there_is_no_way_back_by_request() {
     let (fleet, _, parked) = parked(Duration::from_mins(1)).await;
     let refused = cancel(&fleet, &parked.name).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert_eq!(reason(&refused), "PAST_POINT_OF_NO_RETURN");
     assert!(!next_step(&refused).is_empty());
     assert_eq!(recovery(&fleet, &parked.name).await.state(), State::Parked);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t18_until_it_is_ready_there_is_a_way_back_that_leaves_nothing() {
+    let slow = Options {
+        time_scale: 1.0,
+        ready_timeout: Duration::from_millis(50),
+        park_retry: Duration::from_mins(1),
+        ..on(Dialect::V0_0)
+    };
+    let fleet = Fleet::start(slow).await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    let parked = reaches(&fleet, &open.name, State::Parked).await;
+    assert_eq!(parked.failure.unwrap().reason, "NOT_READY_IN_TIME");
+
+    cancel(&fleet, &open.name).await.unwrap();
+    let ended = reaches(&fleet, &open.name, State::RolledBack).await;
+    assert_eq!(ended.failure.unwrap().reason, "CANCELLED");
+    let control = lab(&fleet).control.clone();
+    assert!(control.wait_absent("coder", PATIENCE).await, "what was created is left");
+    assert_eq!(mutations(&fleet), ["CreateSandbox", "DeleteSandbox"]);
+    assert_eq!(recorded(&fleet, &name).await.state(), sandbox::State::Active);
     fleet.stop().await;
 }
 

@@ -23,7 +23,10 @@ use salvor_core::{
 };
 use salvor_proto::{Error, error::Code};
 use salvor_runtime::{Tasks, telemetry};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -37,6 +40,9 @@ use crate::{
 };
 
 pub use accept::{Accepted, Ask};
+
+/// How long a recovery that has been parked may take to give its lease back and leave its place.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// The engine. Clones share it.
 #[derive(Debug, Clone)]
@@ -143,7 +149,8 @@ impl Engine {
             return Err(Error::new(Code::Refused, "PAST_POINT_OF_NO_RETURN", message)
                 .next_step(format!("salvor recoveries wait {name}")));
         }
-        if !self.ask_to_cancel(name) {
+        let at_work = folded.standing == Standing::Running && self.ask_to_cancel(name);
+        if !at_work {
             self.take_up(stored, true).await?;
         }
         self.wait(name, Duration::from_secs(5)).await
@@ -176,6 +183,26 @@ impl Engine {
         let cancel = Arc::new(AtomicBool::new(false));
         running.insert(name.clone(), Arc::clone(&cancel));
         Some(Place { inner: Arc::clone(&self.inner), name: name.clone(), cancel })
+    }
+
+    /// A place for an open recovery; `None` when it is at work. One that has just been parked is about to leave its place.
+    async fn place(&self, name: &RecoveryName) -> Result<Option<Place>, Error> {
+        let asked = Instant::now();
+        loop {
+            if let Some(place) = self.reserve(name) {
+                return Ok(Some(place));
+            }
+            let (_, folded) = self.recovery(name).await?;
+            if !matches!(folded.standing, Standing::Parked(_)) {
+                return Ok(None);
+            }
+            if asked.elapsed() > LEAVING {
+                return Err(Error::new(Code::Busy, "RECOVERY_OPEN", format!("{name} is at work"))
+                    .with("holder", name.to_string())
+                    .next_step(format!("salvor recoveries wait {name}")));
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Sets a recovery to work under a lease.

@@ -95,10 +95,8 @@ pub async fn run<S: Perform>(run: &Run) -> Result<Stopped, Error> {
         if run.stopping.is_cancelled() || run.fenced.is_cancelled() {
             return Ok(Stopped::Handed);
         }
-        if run.cancel.swap(false, Ordering::SeqCst)
-            && S::apply(state.clone(), &S::cancelled()).is_ok()
-        {
-            state = record::<S>(run, state, S::cancelled()).await?;
+        if run.cancel.swap(false, Ordering::SeqCst) {
+            state = go_back::<S>(run, state).await?;
         }
         let (step, back) = match S::next(&state) {
             Next::Do(step) => (step, false),
@@ -112,6 +110,17 @@ pub async fn run<S: Perform>(run: &Run) -> Result<Stopped, Error> {
             Stepped::Stop => return Ok(Stopped::Handed),
         }
     }
+}
+
+/// Somebody asked to go back: from where it waits, too. Past the point of no return the request changes nothing.
+async fn go_back<S: Saga>(run: &Run, mut state: S::State) -> Result<S::State, Error> {
+    if matches!(S::next(&state), Next::Park(_)) {
+        state = record::<S>(run, state, S::resumed()).await?;
+    }
+    if S::apply(state.clone(), &S::cancelled()).is_ok() {
+        state = record::<S>(run, state, S::cancelled()).await?;
+    }
+    Ok(state)
 }
 
 enum Stepped<T> {

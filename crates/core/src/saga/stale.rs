@@ -14,7 +14,7 @@
 //! | Creating | NotCreated | Claimed again, likewise |
 //! | Creating | Stranger, Returned | Undoing |
 //! | Created | BecameReady | Proving |
-//! | Created | NeverReady | Rejected |
+//! | Created | NeverReady, Cancelled | Rejected |
 //! | Created | Vanished, Stranger | Undoing |
 //! | Proving | Proof | Proving |
 //! | Proving, all proven | Committed | Done |
@@ -75,19 +75,19 @@ pub enum State {
         /// What is proven so far.
         proofs: Proofs,
     },
-    /// What was created failed before it was ready.
+    /// What was created is not wanted: it failed before it was ready, or somebody asked to go back before that.
     Rejected {
         /// Its incarnation.
         live: LiveId,
-        /// How.
-        failed: Failed,
+        /// Why.
+        why: Setback,
     },
     /// Its delete was intended. Whether it took effect is not known.
     Removing {
         /// Its incarnation.
         live: LiveId,
-        /// How it failed.
-        failed: Failed,
+        /// Why it is taken away.
+        why: Setback,
     },
     /// Nothing of this recovery's is left on the gateway; the record is to be put back.
     Undoing(Setback),
@@ -234,8 +234,9 @@ impl Saga for StaleRecovery {
                 proofs: Proofs::default(),
             },
             (S::Created(live), E::NeverReady(failed)) => {
-                S::Rejected { live, failed: failed.clone() }
+                S::Rejected { live, why: Setback::NeverReady(failed.clone()) }
             }
+            (S::Created(live), E::Cancelled) => S::Rejected { live, why: Setback::Cancelled },
             (S::Created(_), E::Vanished) => S::Undoing(Setback::NeverReady(vanished())),
             (S::Proving { live, spec, providers, proofs }, E::Proof(proof)) => {
                 match proofs.clone().apply(proof) {
@@ -248,10 +249,10 @@ impl Saga for StaleRecovery {
             {
                 S::Done(parts(live, data.clone(), spec, providers, proofs))
             }
-            (S::Rejected { live, failed }, E::RemoveIntended) => S::Removing { live, failed },
-            (S::Removing { failed, .. }, E::Removed) => S::Undoing(Setback::NeverReady(failed)),
+            (S::Rejected { live, why }, E::RemoveIntended) => S::Removing { live, why },
+            (S::Removing { why, .. }, E::Removed) => S::Undoing(why),
             (doubtful @ S::Removing { .. }, E::RemoveDoubtful(_)) => doubtful,
-            (S::Removing { live, failed }, E::StillThere) => S::Rejected { live, failed },
+            (S::Removing { live, why }, E::StillThere) => S::Rejected { live, why },
             (S::Undoing(setback), E::RecordRestored) => S::RolledBack(setback),
             (S::Parked { was, .. }, E::Resumed) => *was,
             (state @ (S::Done(_) | S::RolledBack(_) | S::Parked { .. }), event @ E::Parked(_)) => {

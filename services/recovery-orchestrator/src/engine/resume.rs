@@ -131,7 +131,7 @@ impl Engine {
     /// Somebody else holds the record; the journal is one of another version; registry or journal cannot be used.
     pub(super) async fn take_up(&self, stored: Stored, cancel: bool) -> Result<(), Error> {
         let Stored { header, events: mut rows } = stored;
-        let Some(place) = self.reserve(&header.name) else { return Ok(()) };
+        let Some(place) = self.place(&header.name).await? else { return Ok(()) };
         place.cancel.store(cancel, Ordering::SeqCst);
         if header.plan.saga_version != SAGA_VERSION {
             let message = format!(

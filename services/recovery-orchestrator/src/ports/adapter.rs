@@ -326,11 +326,13 @@ fn permit(permit: &Permit) -> pb::Permit {
     }
 }
 
-/// Why a read has no answer. The adapter answers what it found as a value, so a status means that the adapter is away.
+/// Why a read has no answer. The adapter answers what it found as a value; a status is its own refusal, or its absence.
 fn why(status: &Status) -> Why {
-    match unanswered(status) {
-        Some(Unanswered::Overdue) => Why::DeadlineExceeded,
-        Some(Unanswered::NotSent | Unanswered::Lost) | None => Why::AdapterUnreachable,
+    match (unanswered(status), status.code()) {
+        (Some(Unanswered::Overdue), _) => Why::DeadlineExceeded,
+        (None, tonic::Code::ResourceExhausted) => Why::RateLimited,
+        (None, tonic::Code::InvalidArgument | tonic::Code::Internal) => Why::Unexpected,
+        (Some(Unanswered::NotSent | Unanswered::Lost) | None, _) => Why::AdapterUnreachable,
     }
 }
 

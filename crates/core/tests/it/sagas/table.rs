@@ -150,7 +150,7 @@ fn stale_table(state: &str, event: &stale::Event) -> Option<&'static str> {
         E::Stranger(_) if creating || state == "created" => "undoing",
         E::Returned if creating => "undoing",
         E::BecameReady { .. } if state == "created" => "proving",
-        E::NeverReady(_) if state == "created" => "rejected",
+        E::NeverReady(_) | E::Cancelled if state == "created" => "rejected",
         E::Vanished if state == "created" => "undoing",
         E::Proof(event) => return proof(state, event),
         E::Committed { .. } if state == "proving nothing" => "done",
