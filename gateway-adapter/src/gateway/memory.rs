@@ -1,7 +1,8 @@
 //! Since when a gateway has been healthy, without a gap.
 //!
-//! Invariant: every change of version or identity, every failed probe and every gap starts a new
-//! epoch; nothing that was concluded in one epoch counts in the next.
+//! Invariant: every change of version or identity, every new connection, every failed probe and
+//! every gap starts a new epoch; nothing that was concluded in one epoch counts in the next. A
+//! gateway that restarts between two probes shows as nothing but a new connection.
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub(super) struct Memory {
 struct Stretch {
     since_ms: u64,
     seen: Instant,
+    connections: u64,
     version: String,
     identity: GatewayIdentity,
 }
@@ -35,9 +37,10 @@ pub(crate) struct Since {
 // === impl Memory ===
 
 impl Memory {
-    /// A probe found the gateway healthy.
+    /// A probe found the gateway healthy, over the connection of that number.
     pub(super) fn healthy(
         &mut self,
+        connections: u64,
         version: &str,
         identity: &GatewayIdentity,
         now_ms: u64,
@@ -45,7 +48,8 @@ impl Memory {
     ) -> Since {
         let now = Instant::now();
         let goes_on = self.healthy.as_mut().filter(|stretch| {
-            stretch.version == version
+            stretch.connections == connections
+                && stretch.version == version
                 && stretch.identity == *identity
                 && now.duration_since(stretch.seen) <= gap
         });
@@ -57,6 +61,7 @@ impl Memory {
         self.healthy = Some(Stretch {
             since_ms: now_ms,
             seen: now,
+            connections,
             version: version.to_owned(),
             identity: identity.clone(),
         });
@@ -84,24 +89,25 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn health_lasts_while_nothing_changes() {
         let mut memory = Memory::default();
-        let first = memory.healthy("0.0.1", &identity("a"), 100, GAP);
+        let first = memory.healthy(1, "0.0.1", &identity("a"), 100, GAP);
         tokio::time::advance(GAP).await;
-        assert_eq!(memory.healthy("0.0.1", &identity("a"), 200, GAP), first);
+        assert_eq!(memory.healthy(1, "0.0.1", &identity("a"), 200, GAP), first);
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_change_and_every_gap_starts_anew() {
         let mut memory = Memory::default();
-        let mut before = memory.healthy("0.0.1", &identity("a"), 1, GAP);
+        let mut before = memory.healthy(1, "0.0.1", &identity("a"), 1, GAP);
         let mut anew = |since: Since, ms| {
             assert!(since.epoch > before.epoch && since.ms == ms, "{since:?} after {before:?}");
             before = since;
         };
-        anew(memory.healthy("0.0.2", &identity("a"), 2, GAP), 2);
-        anew(memory.healthy("0.0.2", &identity("b"), 3, GAP), 3);
+        anew(memory.healthy(1, "0.0.2", &identity("a"), 2, GAP), 2);
+        anew(memory.healthy(1, "0.0.2", &identity("b"), 3, GAP), 3);
         memory.unhealthy();
-        anew(memory.healthy("0.0.2", &identity("b"), 4, GAP), 4);
+        anew(memory.healthy(1, "0.0.2", &identity("b"), 4, GAP), 4);
         tokio::time::advance(GAP + Duration::from_millis(1)).await;
-        anew(memory.healthy("0.0.2", &identity("b"), 5, GAP), 5);
+        anew(memory.healthy(1, "0.0.2", &identity("b"), 5, GAP), 5);
+        anew(memory.healthy(2, "0.0.2", &identity("b"), 6, GAP), 6);
     }
 }

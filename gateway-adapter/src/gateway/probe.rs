@@ -98,8 +98,10 @@ impl Gateway {
             return Err(self.unknown(UnknownReason::Inconsistent, text));
         }
         let identity = self.identify(&link, store_id, documents)?;
+        let connections = link.transport.connections();
+        let (now_ms, gap) = (self.now_ms(), self.limits.gap);
         let since =
-            lock(&self.memory).healthy(&health.version, &identity, self.now_ms(), self.limits.gap);
+            lock(&self.memory).healthy(connections, &health.version, &identity, now_ms, gap);
         let round_trip = began.elapsed();
         let version_text = health.version;
         Ok(Healthy { version_text, version, identity, since, round_trip, client, link })

@@ -4,6 +4,7 @@ use salvor_devgateway::{Health, Identity, Restart};
 use salvor_proto::gateway::v1::effect::{Cause, Outcome};
 use salvor_proto::gateway::v1::gateway_view::State;
 use salvor_proto::gateway::v1::{GatewayView, UnknownReason};
+use salvor_proto::time;
 
 use crate::target::{BOTH, GATEWAY, Target, is};
 
@@ -97,5 +98,24 @@ async fn wait_pinned(target: &mut Target) {
     while target.bench.adapter.pinned(GATEWAY) != pinned {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_begins_health_anew_even_if_no_probe_failed() {
+    for dialect in BOTH {
+        let mut target = Target::dev(dialect).await;
+        let Some(State::Healthy(before)) = target.probe().await.state else { panic!("unhealthy") };
+        target.control().restart(Restart::Killed).await.unwrap();
+        let after = loop {
+            // The first answer may be that of the broken connection.
+            match target.probe().await.state {
+                Some(State::Healthy(healthy)) => break healthy,
+                _ => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(after.identity, before.identity);
+        let began = [&before, &after].map(|view| view.healthy_since.as_ref().map(time::millis));
+        assert!(began[0] < began[1], "{began:?}");
     }
 }
