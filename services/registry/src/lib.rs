@@ -3,7 +3,7 @@
 //! Invariant: what the registry answers is what one committed transaction wrote, and secret bytes leave it through
 //! OpenSandboxMaterial alone. Deliberately absent: any call to a gateway, and any opinion on what a record should say.
 //!
-//! [`serve`] runs the service on a listener; [`Registry`] adds it to a server that carries others as well.
+//! [`serve()`] runs the service on a listener; [`Registry`] adds it to a server that carries others as well.
 
 mod config;
 mod error;
