@@ -7,7 +7,7 @@ use salvor_core::{
     evidence::Posture,
     id::{LiveId, PolicyHash, SandboxPath},
     saga::{
-        Effect, Part, Pending,
+        Effect, Outcome, Part, Pending,
         proofs::{Proof, Proofs},
     },
 };
@@ -22,22 +22,22 @@ const POLICY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two looks at the policy, or two tries of a probe.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Proves one thing of `live`; `proofs` holds what has been proven before.
+/// Proves one thing of `live`; `proofs` holds what has been proven before. `None`: the service is stopping, and what it cut
+/// short is no finding; whoever goes on looks again.
 pub(super) async fn prove(
     run: &Run,
     proof: Proof,
     live: &LiveId,
     proofs: &Proofs,
-) -> Result<Part, Error> {
-    let adapter = match watch::adapter(run).await? {
-        Ok(adapter) => adapter,
-        Err(why) => return Ok(Part::Unproven(why)),
+) -> Result<Option<Part>, Error> {
+    let part = match (watch::adapter(run).await?, proof) {
+        (Err(why), _) => Part::Unproven(why),
+        (Ok(adapter), Proof::Policy) => policy(run, &adapter, live).await?,
+        (Ok(adapter), Proof::Posture) => posture(run, &adapter, live, proofs).await?,
+        (Ok(adapter), Proof::Readiness) => readiness(run, &adapter, live).await?,
     };
-    match proof {
-        Proof::Policy => policy(run, &adapter, live).await,
-        Proof::Posture => posture(run, &adapter, live, proofs).await,
-        Proof::Readiness => readiness(run, &adapter, live).await,
-    }
+    let cut_short = run.stopping.is_cancelled() && part.severity() != Outcome::Succeeded;
+    Ok((!cut_short).then_some(part))
 }
 
 async fn policy(run: &Run, adapter: &Adapter, live: &LiveId) -> Result<Part, Error> {

@@ -34,7 +34,9 @@ impl Perform for Revive {
             (Step::AwaitReady, _) => await_ready(run).await,
             (Step::Prove(proof), State::Proving { live, proofs, .. }) => {
                 let part = proofs::prove(run, proof, live, proofs).await?;
-                Ok(Performed::Event(Event::Proof(ProofEvent::Established(proof, part))))
+                Ok(part.map_or(Performed::Interrupted, |part| {
+                    Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
+                }))
             }
             (Step::Commit, State::Proving { live, proofs, .. }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);

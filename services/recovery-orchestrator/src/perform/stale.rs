@@ -31,7 +31,9 @@ impl Perform for StaleRecovery {
             (Step::AwaitReady, State::Created(live)) => await_ready(run, live).await,
             (Step::Prove(proof), State::Proving { live, proofs, .. }) => {
                 let part = proofs::prove(run, proof, live, proofs).await?;
-                Ok(Performed::Event(Event::Proof(ProofEvent::Established(proof, part))))
+                Ok(part.map_or(Performed::Interrupted, |part| {
+                    Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
+                }))
             }
             (Step::Commit, State::Proving { live, proofs, .. }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
@@ -167,12 +169,14 @@ async fn remove(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
 }
 
 async fn resolve_remove(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
-    let looked = look_until(run, run.world.config.undetermined_timeout, |seen, _| match seen {
-        Live::Present(present) if present.live_id == *live && present.phase == Phase::Deleting => {
-            Look::Again
-        }
-        Live::Present(present) if present.live_id == *live => Look::Found(Event::StillThere),
-        Live::Present(_) | Live::Absent { .. } => Look::Found(Event::Removed),
+    let settle = run.world.config.limits.absence_settle;
+    let timeout = settle + run.world.config.undetermined_timeout;
+    let looked = look_until(run, timeout, |seen, looked_for| match seen {
+        Live::Present(present) if present.live_id != *live => Look::Found(Event::Removed),
+        Live::Present(present) if present.phase == Phase::Deleting => Look::Again,
+        Live::Present(_) => Look::Found(Event::StillThere),
+        Live::Absent { .. } if looked_for >= settle => Look::Found(Event::Removed),
+        Live::Absent { .. } => Look::Again,
     });
     Ok(match looked.await? {
         Looked::Found(event) => Performed::Event(event),
