@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     evidence::{Dialect, IdentityPart, Phase, RecordState},
     fact::{FactName, Why},
-    id::{LiveId, PhaseReason, ProviderName, RecoveryName},
+    id::{LiveId, PhaseReason, ProviderName, RecoveryName, SandboxPath, SnapshotName},
+    name::RecordName,
     time::{Readable, Timestamp},
 };
 
@@ -133,6 +134,46 @@ pub enum Denial {
         /// Its phase.
         phase: Phase,
     },
+    /// The repository holds no such snapshot.
+    SnapshotNotFound {
+        /// Its name, where one was asked for by name.
+        name: Option<SnapshotName>,
+    },
+    /// The snapshot is kept for salvage and cannot be selected.
+    SnapshotIncomplete {
+        /// Its name.
+        name: SnapshotName,
+    },
+    /// The snapshot is another sandbox's, or another incarnation's.
+    SnapshotOfAnother {
+        /// Its name.
+        name: SnapshotName,
+        /// Whose it is.
+        of: RecordName,
+        /// Of which incarnation.
+        live: LiveId,
+    },
+    /// The snapshot does not cover a root that the record declares.
+    SnapshotLacksRoot {
+        /// Its name.
+        name: SnapshotName,
+        /// Which.
+        root: SandboxPath,
+    },
+    /// Nothing can be read out of the sandbox, or written into it, in its phase.
+    NotReachable {
+        /// Its phase.
+        phase: Phase,
+    },
+    /// The runtime holds no container of the sandbox.
+    ContainerNotFound,
+    /// The sealed files of a locked sandbox stay as they are.
+    PostureLocked,
+    /// The name of the copy is taken.
+    CopyExists {
+        /// By which incarnation.
+        live: LiveId,
+    },
     /// The request loses data, and its plan's losses were not accepted.
     DataLossNotAccepted,
 }
@@ -177,6 +218,14 @@ impl Denial {
             Self::ProviderMissing { .. } => "PROVIDER_MISSING",
             Self::ProviderExpired { .. } => "PROVIDER_EXPIRED",
             Self::NoCompleteSnapshot { .. } => "NO_COMPLETE_SNAPSHOT",
+            Self::SnapshotNotFound { .. } => "SNAPSHOT_NOT_FOUND",
+            Self::SnapshotIncomplete { .. } => "SNAPSHOT_INCOMPLETE",
+            Self::SnapshotOfAnother { .. } => "SNAPSHOT_OF_ANOTHER",
+            Self::SnapshotLacksRoot { .. } => "SNAPSHOT_LACKS_ROOT",
+            Self::NotReachable { .. } => "NOT_REACHABLE",
+            Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
+            Self::PostureLocked => "POSTURE_LOCKED",
+            Self::CopyExists { .. } => "COPY_EXISTS",
             Self::DataLossNotAccepted => "DATA_LOSS_NOT_ACCEPTED",
         }
     }
@@ -211,6 +260,14 @@ impl Denial {
             | Self::ProviderMissing { .. }
             | Self::ProviderExpired { .. }
             | Self::NoCompleteSnapshot { .. }
+            | Self::SnapshotNotFound { .. }
+            | Self::SnapshotIncomplete { .. }
+            | Self::SnapshotOfAnother { .. }
+            | Self::SnapshotLacksRoot { .. }
+            | Self::NotReachable { .. }
+            | Self::ContainerNotFound
+            | Self::PostureLocked
+            | Self::CopyExists { .. }
             | Self::DataLossNotAccepted => None,
         }
     }
@@ -220,6 +277,8 @@ impl Denial {
 const fn unknown_reason(fact: FactName, why: Why) -> &'static str {
     match (fact, why) {
         (FactName::Record, _) => "RECORD_UNKNOWN",
+        (FactName::Snapshot, _) => "SNAPSHOTS_UNKNOWN",
+        (FactName::Compute, _) => "COMPUTE_UNKNOWN",
         (_, Why::Unavailable) => "GATEWAY_UNAVAILABLE",
         (_, Why::DeadlineExceeded) => "GATEWAY_DEADLINE_EXCEEDED",
         (_, Why::Unauthenticated) => "GATEWAY_UNAUTHENTICATED",
@@ -323,6 +382,39 @@ impl fmt::Display for Denial {
                  holds its workspace",
                 phase.as_str()
             ),
+            Self::SnapshotNotFound { name: Some(name) } => {
+                write!(f, "the repository of the gateway's adapter holds no {name}")
+            }
+            Self::SnapshotNotFound { name: None } => {
+                f.write_str("the repository holds no complete snapshot of the sandbox")
+            }
+            Self::SnapshotIncomplete { name } => {
+                write!(f, "{name} is not complete: it is kept for salvage and never restored whole")
+            }
+            Self::SnapshotOfAnother { name, of, live } => {
+                write!(
+                    f,
+                    "{name} was taken of {of} as incarnation {live}, which is not the recorded one"
+                )
+            }
+            Self::SnapshotLacksRoot { name, root } => {
+                write!(f, "{name} does not cover {root}: the files below it are not in it")
+            }
+            Self::NotReachable { phase } => {
+                write!(f, "the sandbox is {}: nothing can be run in it", phase.as_str())
+            }
+            Self::ContainerNotFound => f.write_str(
+                "the container runtime of the gateway's host shows no container of the sandbox",
+            ),
+            Self::PostureLocked => {
+                f.write_str("the sandbox is locked: writing into it would break its seal")
+            }
+            Self::CopyExists { live } => {
+                write!(
+                    f,
+                    "the name of the copy is taken by incarnation {live}; nothing is replaced"
+                )
+            }
             Self::DataLossNotAccepted => {
                 f.write_str("it loses data, and the plan's losses have not been accepted")
             }
@@ -339,6 +431,9 @@ impl FactName {
             Self::OwnerGateway => "the owner gateway's state",
             Self::LiveView => "whether the sandbox exists",
             Self::Providers => "the state of the providers",
+            Self::Snapshot => "which snapshots the repository holds",
+            Self::Compute => "what the container runtime holds of the sandbox",
+            Self::CopyName => "whether the name of the copy is free",
         }
     }
 }

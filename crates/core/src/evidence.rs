@@ -1,14 +1,17 @@
 //! Everything that a decision rests on.
 
+mod workspace;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::workspace::{Asked, Channel, Compute, CopyTo, RestoreMode, Retention, Snapshot};
 use crate::{
-    Fact, Timestamp,
+    Fact, Timestamp, Why,
     id::{
         AgentKind, Etag, Image, InstanceId, LiveId, PhaseReason, PlanDigest, PolicyHash,
-        ProviderName, RecoveryName, RuleName, SandboxPath, Sha256, VariableName,
+        ProviderName, RecoveryName, RuleName, SandboxPath, Sha256, SnapshotName, VariableName,
     },
     name::RecordName,
 };
@@ -29,6 +32,24 @@ pub struct Evidence {
     pub live: Fact<Live>,
     /// The providers that the recorded spec names, as the owner gateway has them.
     pub providers: Fact<Vec<Provider>>,
+    /// The snapshot that may stand for the workspace: the one that was asked for, or else the newest complete one of this
+    /// sandbox. `None`: the repository holds none, or the adapter has no repository.
+    #[serde(default = "not_asked")]
+    pub snapshot: Fact<Option<Snapshot>>,
+    /// Whether the owner's adapter has a repository at all. Without one nothing can be saved, and there is nothing to ask.
+    #[serde(default = "yes")]
+    pub repository: bool,
+    /// What the host's container runtime holds of the recorded incarnation. Empty where the adapter was given no runtime:
+    /// then nothing is known of containers, and nothing can be done about them.
+    #[serde(default = "not_asked")]
+    pub compute: Fact<Vec<Compute>>,
+    /// The incarnation by which the name of a copy is taken: the gateway has it, or a record speaks of it. `None`: the name is
+    /// free, or no copy was asked for.
+    #[serde(default = "not_asked")]
+    pub copy: Fact<Option<LiveId>>,
+    /// What the request says besides its path.
+    #[serde(default)]
+    pub asked: Asked,
     /// The plan whose losses the caller accepts, if any.
     pub accepted_loss: Option<PlanDigest>,
 }
@@ -60,6 +81,18 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// Directories whose loss counts: those that snapshots are declared to cover.
     pub snapshot_roots: Vec<SandboxPath>,
+    /// The newest complete snapshot whose content the sandbox is known to have had.
+    #[serde(default)]
+    pub last_snapshot: Option<SnapshotName>,
+    /// Patterns below the roots that snapshots leave out, and the commands around them; as recorded, digested.
+    #[serde(default)]
+    pub snapshot_rules: Option<Sha256>,
+    /// Of those rules the patterns, for people to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshot_excludes: Vec<String>,
+    /// Config files whose keys have two owners.
+    #[serde(default)]
+    pub config_files: Vec<SandboxPath>,
     /// Whether the default pointer names it.
     pub is_default: bool,
 }
@@ -262,6 +295,27 @@ pub enum ProviderState {
     },
     /// It does not exist.
     Missing,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn not_asked<T>() -> Fact<T> {
+    Fact::Unknown { why: Why::NotAsked, detail: String::new() }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// The directories that a snapshot covers: the declared ones, or else the one that the gateway calls a sandbox's workspace
+    /// (openshell.md §6: cwd and HOME are `/sandbox`).
+    pub fn roots(&self) -> Vec<SandboxPath> {
+        if self.snapshot_roots.is_empty() {
+            return vec![SandboxPath::from("/sandbox")];
+        }
+        self.snapshot_roots.clone()
+    }
 }
 
 // === impl GatewayIdentity ===

@@ -37,6 +37,12 @@ pub enum FactName {
     LiveView,
     /// The providers that a recreate needs.
     Providers,
+    /// The snapshot that may stand for the workspace.
+    Snapshot,
+    /// What the host's container runtime holds of the sandbox.
+    Compute,
+    /// What the name of a copy is taken by.
+    CopyName,
 }
 
 /// Why something is unknown. No member of this set is ever a loss.
@@ -122,6 +128,9 @@ impl FactName {
             Self::OwnerGateway => "owner_gateway",
             Self::LiveView => "live_view",
             Self::Providers => "providers",
+            Self::Snapshot => "snapshot",
+            Self::Compute => "compute",
+            Self::CopyName => "copy_name",
         }
     }
 }

@@ -7,6 +7,7 @@ mod gateway;
 mod material;
 mod record;
 mod sandbox;
+mod workspace;
 
 use crate::{Check, Evidence, path::SagaKind};
 
@@ -24,6 +25,9 @@ pub const STALE_RECOVERY: &[Check<Evidence>] = &[
     material::SPEC_CAN_BE_REPLAYED,
     material::POLICY_CAN_BE_REPLAYED,
     material::PROVIDERS_ARE_USABLE,
+    workspace::SNAPSHOTS_ARE_KNOWN,
+    workspace::CHOSEN_SNAPSHOT_FITS,
+    workspace::COMPUTE_IS_KNOWN,
 ];
 
 /// The rows that a start needs.
@@ -37,8 +41,8 @@ pub const REVIVE: &[Check<Evidence>] = &[
     sandbox::PHASE_CAN_BE_STARTED,
 ];
 
-/// The rows that making a present sandbox anew needs. No workspace can be saved in this version, so the last one refuses
-/// whenever there is a sandbox to lose.
+/// The rows that making a present sandbox anew needs. All that can be checked before the delete is, since nothing may refuse
+/// after it.
 pub const REBUILD: &[Check<Evidence>] = &[
     gateway::OWNER_GATEWAY_ANSWERS,
     gateway::OWNER_GATEWAY_IS_THE_RECORDED_ONE,
@@ -51,7 +55,10 @@ pub const REBUILD: &[Check<Evidence>] = &[
     material::SPEC_CAN_BE_REPLAYED,
     material::POLICY_CAN_BE_REPLAYED,
     material::PROVIDERS_ARE_USABLE,
-    sandbox::WORKSPACE_IS_SAVED,
+    workspace::SNAPSHOTS_ARE_KNOWN,
+    workspace::CHOSEN_SNAPSHOT_FITS,
+    workspace::COMPUTE_IS_KNOWN,
+    workspace::WORKSPACE_CAN_BE_SAVED,
 ];
 
 /// The rows that a destroy needs. A record that is incomplete can be destroyed too; one whose gateway cannot be asked cannot.
@@ -65,6 +72,45 @@ pub const DESTROY: &[Check<Evidence>] = &[
     sandbox::LOSSES_ARE_ACCEPTED,
 ];
 
+/// The rows that reading a workspace needs. It touches nothing but what the record's hooks touch.
+pub const SNAPSHOT: &[Check<Evidence>] = &[
+    gateway::OWNER_GATEWAY_ANSWERS,
+    gateway::OWNER_GATEWAY_IS_THE_RECORDED_ONE,
+    record::RECORD_IS_ACTIVE,
+    workspace::SANDBOX_CAN_BE_READ,
+];
+
+/// The rows that writing a snapshot into its sandbox needs.
+pub const RESTORE: &[Check<Evidence>] = &[
+    gateway::OWNER_GATEWAY_ANSWERS,
+    gateway::OWNER_GATEWAY_IS_THE_RECORDED_ONE,
+    record::RECORD_IS_ACTIVE,
+    sandbox::SANDBOX_IS_THE_RECORDED_ONE,
+    workspace::SANDBOX_IS_LIVE,
+    workspace::POSTURE_ALLOWS_WRITING,
+    workspace::CHOSEN_SNAPSHOT_FITS,
+    workspace::SNAPSHOT_IS_THERE,
+];
+
+/// The rows that another sandbox, made from a record and a snapshot, needs.
+pub const COPY: &[Check<Evidence>] = &[
+    gateway::OWNER_GATEWAY_ANSWERS,
+    gateway::OWNER_GATEWAY_IS_THE_RECORDED_ONE,
+    record::RECORD_IS_ACTIVE,
+    record::RECORD_IS_COMPLETE,
+    record::RECORD_NAMES_ONE_AGENT,
+    gateway::DIALECT_IS_THE_RECORDED_ONE,
+    material::SPEC_CAN_BE_REPLAYED,
+    material::POLICY_CAN_BE_REPLAYED,
+    material::PROVIDERS_ARE_USABLE,
+    workspace::CHOSEN_SNAPSHOT_FITS,
+    workspace::SNAPSHOT_IS_THERE_OR_TAKEN,
+    workspace::COPY_NAME_IS_FREE,
+];
+
+/// The rows that taking snapshots away needs. What open recoveries rest on is kept by the request itself.
+pub const PRUNE: &[Check<Evidence>] = &[record::RECORD_IS_ACTIVE, workspace::SNAPSHOTS_ARE_KNOWN];
+
 /// The table of one saga.
 pub const fn table(saga: SagaKind) -> &'static [Check<Evidence>] {
     match saga {
@@ -72,5 +118,9 @@ pub const fn table(saga: SagaKind) -> &'static [Check<Evidence>] {
         SagaKind::Revive => REVIVE,
         SagaKind::Rebuild => REBUILD,
         SagaKind::Destroy => DESTROY,
+        SagaKind::Snapshot => SNAPSHOT,
+        SagaKind::Restore => RESTORE,
+        SagaKind::Copy => COPY,
+        SagaKind::Prune => PRUNE,
     }
 }

@@ -57,10 +57,22 @@ id! {
     PhaseReason
     /// An absolute path inside a sandbox.
     SandboxPath
+    /// `gateways/{gateway}/snapshots/{id}`, the id whole: 64 hex digits.
+    SnapshotName
+    /// A container's id at its host's runtime.
+    ComputeId
     /// A plan's digest: lower-case hex SHA-256 of everything its execution uses.
     PlanDigest
     /// The kind of an agent, for example `claude-code`.
     AgentKind
+}
+
+impl SandboxPath {
+    /// Whether it is this directory or something below it.
+    pub fn is_in(&self, directory: &Self) -> bool {
+        let below = self.0.strip_prefix(directory.0.trim_end_matches('/'));
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// A lease's fence token. Rises with every acquisition, for ever.

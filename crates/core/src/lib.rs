@@ -20,6 +20,7 @@ pub mod path;
 pub mod permit;
 pub mod plan;
 pub mod saga;
+pub mod schedule;
 pub mod time;
 
 pub use check::{Check, Decision, GuardId, Limits};

@@ -31,6 +31,14 @@ pub enum SagaKind {
     Rebuild,
     /// Take it away for good.
     Destroy,
+    /// Read its workspace into the repository.
+    Snapshot,
+    /// Write a snapshot into it.
+    Restore,
+    /// Make another one from its record and a snapshot.
+    Copy,
+    /// Take snapshots away that no rule keeps.
+    Prune,
 }
 
 /// What a caller asks for.
@@ -44,6 +52,14 @@ pub enum Request {
     Rebuild,
     /// Take it away.
     Destroy,
+    /// Take a snapshot.
+    Snapshot,
+    /// Put a snapshot back.
+    Restore,
+    /// Make another one from a snapshot.
+    Copy,
+    /// Take snapshots away.
+    Prune,
 }
 
 /// What the evidence says, in one word.
@@ -131,6 +147,10 @@ fn of_present(record: &Record, present: &Present) -> Verdict {
 pub const fn choose(request: Request, verdict: Verdict) -> Path {
     match (request, verdict) {
         (Request::Destroy, _) => Path::Run(SagaKind::Destroy),
+        (Request::Snapshot, _) => Path::Run(SagaKind::Snapshot),
+        (Request::Restore, _) => Path::Run(SagaKind::Restore),
+        (Request::Copy, _) => Path::Run(SagaKind::Copy),
+        (Request::Prune, _) => Path::Run(SagaKind::Prune),
         (Request::Auto, Verdict::Live) => Path::Nothing,
         (Request::Revive, _) | (Request::Auto, Verdict::Revivable) => Path::Run(SagaKind::Revive),
         (Request::Rebuild, Verdict::Live | Verdict::Revivable | Verdict::Failed)
@@ -149,7 +169,31 @@ pub const fn choose(request: Request, verdict: Verdict) -> Path {
 
 impl SagaKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::StaleRecovery, Self::Revive, Self::Rebuild, Self::Destroy];
+    pub const ALL: [Self; 8] = [
+        Self::StaleRecovery,
+        Self::Revive,
+        Self::Rebuild,
+        Self::Destroy,
+        Self::Snapshot,
+        Self::Restore,
+        Self::Copy,
+        Self::Prune,
+    ];
+
+    /// The version of its definition that this build runs: its guards, events and transitions. A journal names the one that
+    /// wrote it, and only that one goes on with it.
+    pub const fn version(self) -> u32 {
+        match self {
+            // Since they save and put back workspaces.
+            Self::StaleRecovery | Self::Rebuild => 2,
+            Self::Revive
+            | Self::Destroy
+            | Self::Snapshot
+            | Self::Restore
+            | Self::Copy
+            | Self::Prune => 1,
+        }
+    }
 
     /// Its stable name.
     pub const fn as_str(self) -> &'static str {
@@ -158,6 +202,10 @@ impl SagaKind {
             Self::Revive => "revive",
             Self::Rebuild => "rebuild",
             Self::Destroy => "destroy",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::Copy => "copy",
+            Self::Prune => "prune",
         }
     }
 
@@ -168,6 +216,10 @@ impl SagaKind {
             Self::Revive => "revival",
             Self::Rebuild => "rebuild",
             Self::Destroy => "destroy",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::Copy => "copy",
+            Self::Prune => "prune",
         }
     }
 }

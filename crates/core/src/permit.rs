@@ -23,6 +23,14 @@ pub enum EffectKind {
     ApplyPolicy,
     /// Make its sealed paths read-only.
     ApplyPosture,
+    /// Read its workspace, with the record's hooks around.
+    Snapshot,
+    /// Write a snapshot into its workspace.
+    Restore,
+    /// Take snapshots of it away.
+    DeleteSnapshot,
+    /// Stop a container of it that the gateway has lost.
+    StopCompute,
 }
 
 /// A plan that was allowed, whole.
@@ -77,6 +85,29 @@ impl Approved {
         &self.plan
     }
 
+    /// The sandbox that the plan makes besides its target, if it makes one.
+    pub fn copy(&self) -> Option<RecordName> {
+        let copy = self.plan.inputs.asked.copy.as_ref()?;
+        Some(RecordName { sandbox: copy.sandbox.clone(), ..self.plan.target.clone() })
+    }
+
+    /// Leave for one effect on the copy, if the plan names one and its saga has the effect.
+    pub fn permit_on_copy(
+        &self,
+        recovery: &RecoveryName,
+        fence: Fence,
+        effect: EffectKind,
+    ) -> Option<Permit> {
+        let target = self.copy()?;
+        effects_on_copy(self.plan.saga).contains(&effect).then(|| Permit {
+            recovery: recovery.clone(),
+            plan: self.plan.digest.clone(),
+            target,
+            fence,
+            effect,
+        })
+    }
+
     /// Leave for one effect, if the plan's saga has it at all.
     pub fn permit(
         &self,
@@ -94,15 +125,39 @@ impl Approved {
     }
 }
 
-/// What a saga may do.
+/// What a saga may do to the sandbox that it is about.
 pub const fn effects(saga: SagaKind) -> &'static [EffectKind] {
-    use EffectKind::{ApplyPolicy, ApplyPosture, Create, Delete, Start};
+    use EffectKind::{
+        ApplyPolicy, ApplyPosture, Create, Delete, DeleteSnapshot, Restore, Snapshot, Start,
+        StopCompute,
+    };
     match saga {
         // It deletes only what it created itself and never became ready.
-        SagaKind::StaleRecovery => &[Create, Delete, ApplyPolicy, ApplyPosture],
+        SagaKind::StaleRecovery => {
+            &[Create, Delete, ApplyPolicy, ApplyPosture, StopCompute, Snapshot, Restore]
+        }
         SagaKind::Revive => &[Start, ApplyPolicy, ApplyPosture],
-        SagaKind::Rebuild => &[],
+        SagaKind::Rebuild => &[Snapshot, Delete, Create, Restore, ApplyPolicy, ApplyPosture],
         SagaKind::Destroy => &[Delete],
+        SagaKind::Snapshot => &[Snapshot, DeleteSnapshot],
+        SagaKind::Restore => &[Snapshot, Restore, ApplyPolicy, ApplyPosture],
+        SagaKind::Copy => &[Snapshot],
+        SagaKind::Prune => &[DeleteSnapshot],
+    }
+}
+
+/// What a saga may do to the copy that its plan names; nothing of it is anyone's but the recovery's own.
+pub const fn effects_on_copy(saga: SagaKind) -> &'static [EffectKind] {
+    use EffectKind::{ApplyPolicy, ApplyPosture, Create, Delete, Restore};
+    match saga {
+        SagaKind::Copy => &[Create, Delete, Restore, ApplyPolicy, ApplyPosture],
+        SagaKind::StaleRecovery
+        | SagaKind::Revive
+        | SagaKind::Rebuild
+        | SagaKind::Destroy
+        | SagaKind::Snapshot
+        | SagaKind::Restore
+        | SagaKind::Prune => &[],
     }
 }
 
@@ -146,6 +201,10 @@ impl EffectKind {
             Self::Start => "start",
             Self::ApplyPolicy => "apply_policy",
             Self::ApplyPosture => "apply_posture",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::DeleteSnapshot => "delete_snapshot",
+            Self::StopCompute => "stop_compute",
         }
     }
 }

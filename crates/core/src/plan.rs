@@ -4,7 +4,7 @@
 //! neither times nor decisions: the same plan made again a minute later has the same digest, and one that would use
 //! anything else has another.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256 as Hasher};
@@ -12,15 +12,16 @@ use sha2::{Digest as _, Sha256 as Hasher};
 use crate::{
     Decision, Evidence, Limits,
     check::evaluate,
-    evidence::{GatewayIdentity, Live, Policy, Posture, Probe, Spec},
+    evidence::{
+        Asked, Channel, Compute, GatewayIdentity, Live, Phase, Policy, Posture, Probe, Record,
+        RestoreMode, Spec,
+    },
     guards,
-    id::{LiveId, PlanDigest, SandboxPath},
+    id::{LiveId, PlanDigest, SandboxPath, Sha256, SnapshotName},
     name::RecordName,
     path::{Path, Request, SagaKind, Verdict, choose, verdict},
+    saga::capture::Saved,
 };
-
-/// The version of the definitions that this build runs. A journal names the one that wrote it.
-pub const SAGA_VERSION: u32 = 1;
 
 /// What was decided, and what will be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,37 @@ pub struct Inputs {
     pub annotations: BTreeMap<String, String>,
     /// Directories whose loss counts.
     pub snapshot_roots: Vec<SandboxPath>,
+    /// Directories that a snapshot covers.
+    #[serde(default)]
+    pub roots: Vec<SandboxPath>,
+    /// The record's rules for them, digested.
+    #[serde(default)]
+    pub rules: Option<Sha256>,
+    /// How the workspace is read before anything is done to it. `None`: it is not.
+    #[serde(default)]
+    pub capture: Option<Channel>,
+    /// The snapshot that is put back, unless the one that is taken now takes its place.
+    #[serde(default)]
+    pub restore: Option<Chosen>,
+    /// Containers of a sandbox that the gateway has lost. They are stopped before a second copy runs, and kept.
+    #[serde(default)]
+    pub leftovers: Vec<Compute>,
+    /// What the request says besides its path.
+    #[serde(default)]
+    pub asked: Asked,
+}
+
+/// A snapshot that a plan rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// It.
+    pub saved: Saved,
+    /// Whose it is.
+    pub of: RecordName,
+    /// Of which incarnation.
+    pub live_id: LiveId,
+    /// Whether it is this sandbox's, with every root: what it holds is not lost with the sandbox.
+    pub own: bool,
 }
 
 /// Something that a plan loses.
@@ -71,6 +103,11 @@ pub struct Inputs {
 pub enum Loss {
     /// The files of a sandbox that exists, none of them saved.
     Workspace,
+    /// What was written into its files after this snapshot began to be read.
+    SinceSnapshot {
+        /// Which.
+        name: SnapshotName,
+    },
     /// Its processes.
     Processes,
 }
@@ -90,10 +127,10 @@ pub fn plan(limits: &Limits, request: Request, evidence: &Evidence) -> Planned {
     let Path::Run(saga) = choose(request, verdict) else {
         return Planned::NothingToDo;
     };
-    let inputs = Inputs::of(evidence);
+    let inputs = Inputs::of(saga, evidence);
     let digest = inputs.digest(saga, &evidence.target);
     Planned::Plan(Box::new(Plan {
-        saga_version: SAGA_VERSION,
+        saga_version: saga.version(),
         saga,
         target: evidence.target.clone(),
         verdict,
@@ -121,7 +158,12 @@ impl Plan {
     pub fn losses(&self) -> Vec<Loss> {
         match self.saga {
             SagaKind::Destroy | SagaKind::Rebuild => self.inputs.losses(),
-            SagaKind::StaleRecovery | SagaKind::Revive => Vec::new(),
+            SagaKind::StaleRecovery
+            | SagaKind::Revive
+            | SagaKind::Snapshot
+            | SagaKind::Restore
+            | SagaKind::Copy
+            | SagaKind::Prune => Vec::new(),
         }
     }
 }
@@ -130,8 +172,9 @@ impl Plan {
 
 impl Inputs {
     /// What an execution would use, given this evidence. What is unknown is left empty; a guard refuses then.
-    pub fn of(evidence: &Evidence) -> Self {
+    pub fn of(saga: SagaKind, evidence: &Evidence) -> Self {
         let record = evidence.record.shown();
+        let capture = capture(saga, evidence);
         Self {
             live_id: record.and_then(|r| r.live_id.clone()),
             present: matches!(evidence.live.shown(), Some(Live::Present(_))),
@@ -143,18 +186,53 @@ impl Inputs {
             labels: record.map(|r| r.labels.clone()).unwrap_or_default(),
             annotations: record.map(|r| r.annotations.clone()).unwrap_or_default(),
             snapshot_roots: record.map(|r| r.snapshot_roots.clone()).unwrap_or_default(),
+            roots: roots(saga, evidence),
+            rules: record.and_then(|r| r.snapshot_rules.clone()),
+            capture,
+            restore: restore(saga, evidence, capture),
+            leftovers: leftovers(saga, evidence),
+            asked: evidence.asked.clone(),
         }
     }
 
     /// What taking the sandbox away loses.
     pub fn losses(&self) -> Vec<Loss> {
-        if self.present { vec![Loss::Workspace, Loss::Processes] } else { Vec::new() }
+        if !self.present {
+            return Vec::new();
+        }
+        let files = match (&self.capture, &self.restore) {
+            (Some(_), _) => None,
+            (None, Some(chosen)) if chosen.own => {
+                Some(Loss::SinceSnapshot { name: chosen.saved.name.clone() })
+            }
+            (None, _) => Some(Loss::Workspace),
+        };
+        files.into_iter().chain([Loss::Processes]).collect()
+    }
+
+    /// Whether taking the sandbox away would leave nothing of its files.
+    pub fn loses_workspace(&self) -> bool {
+        self.losses().contains(&Loss::Workspace)
+    }
+
+    /// Whose a snapshot must be to be put back: the chosen one's, or of the incarnation that is read now.
+    pub fn identity_of(
+        &self,
+        snapshot: &SnapshotName,
+        target: &RecordName,
+    ) -> (RecordName, LiveId) {
+        match &self.restore {
+            Some(chosen) if chosen.saved.name == *snapshot => {
+                (chosen.of.clone(), chosen.live_id.clone())
+            }
+            _ => (target.clone(), self.live_id.clone().unwrap_or_else(|| LiveId(String::new()))),
+        }
     }
 
     /// Lower-case hex SHA-256 over the saga, its version, the target and all inputs, in their JSON form: fields in
     /// declaration order, maps sorted.
     pub fn digest(&self, saga: SagaKind, target: &RecordName) -> PlanDigest {
-        let covered = (SAGA_VERSION, saga, target, self);
+        let covered = (saga.version(), saga, target, self);
         // Serialising plain data with string keys cannot fail; an empty text would only ever match itself.
         let text = serde_json::to_vec(&covered).unwrap_or_default();
         let mut hex = String::with_capacity(64);
@@ -166,14 +244,101 @@ impl Inputs {
     }
 }
 
-impl Loss {
-    /// As people read it.
-    pub const fn in_words(&self) -> &'static str {
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Workspace => "every file of the sandbox's workspace: no snapshot holds them",
+            Self::Workspace => f.write_str(
+                "every file of the sandbox's workspace: no complete snapshot is known to hold them",
+            ),
+            Self::SinceSnapshot { name } => {
+                write!(f, "what was written into the workspace since {name} began to be read")
+            }
             Self::Processes => {
-                "the processes that run in the sandbox, with what they hold in memory"
+                f.write_str("the processes that run in the sandbox, with what they hold in memory")
             }
         }
+    }
+}
+
+// === what a plan rests on ===
+
+/// Whether the recorded incarnation can be read through its gateway.
+fn ready(evidence: &Evidence) -> bool {
+    let recorded = evidence.record.shown().and_then(|record| record.live_id.as_ref());
+    matches!(
+        evidence.live.shown(),
+        Some(Live::Present(p)) if p.phase == Phase::Ready && recorded == Some(&p.live_id)
+    )
+}
+
+fn compute(evidence: &Evidence) -> &[Compute] {
+    evidence.compute.shown().map_or(&[], Vec::as_slice)
+}
+
+/// A live sandbox is read through the gateway, or the way that its adapter is set to prefer; one that is not, from its
+/// container. A snapshot that was asked for by name makes reading a dead one needless.
+fn capture(saga: SagaKind, evidence: &Evidence) -> Option<Channel> {
+    let alive = ready(evidence).then_some(Channel::Exec);
+    let left = (!compute(evidence).is_empty()).then_some(Channel::Runtime);
+    let named = evidence.asked.snapshot.is_some();
+    match saga {
+        SagaKind::Rebuild if !evidence.repository => None,
+        SagaKind::Rebuild => alive.or_else(|| left.filter(|_| !named)),
+        SagaKind::StaleRecovery => {
+            let absent = matches!(evidence.live.shown(), Some(Live::Absent { .. }));
+            left.filter(|_| absent && !named)
+        }
+        SagaKind::Snapshot => match evidence.asked.channel {
+            Some(Channel::Exec) => alive,
+            Some(Channel::Runtime) => left,
+            None => alive.or(left),
+        },
+        // What can overwrite nothing needs nothing to be saved first.
+        SagaKind::Restore => alive.filter(|_| evidence.asked.mode != RestoreMode::SkipExisting),
+        SagaKind::Copy => {
+            let drill = evidence.asked.copy.as_ref().is_some_and(|copy| !copy.keep);
+            alive.filter(|_| drill && !named)
+        }
+        SagaKind::Revive | SagaKind::Destroy | SagaKind::Prune => None,
+    }
+}
+
+fn restore(saga: SagaKind, evidence: &Evidence, capture: Option<Channel>) -> Option<Chosen> {
+    let named = evidence.asked.snapshot.is_some();
+    let wanted = match saga {
+        SagaKind::Rebuild | SagaKind::Copy => named || capture.is_none(),
+        SagaKind::StaleRecovery | SagaKind::Restore => true,
+        SagaKind::Revive | SagaKind::Destroy | SagaKind::Snapshot | SagaKind::Prune => false,
+    };
+    let found = evidence.snapshot.shown()?.as_ref().filter(|found| wanted && found.complete)?;
+    let own = evidence
+        .record
+        .shown()
+        .is_some_and(|record| found.is_of(&evidence.target, record) && found.covers(record));
+    Some(Chosen {
+        saved: Saved {
+            name: found.name.clone(),
+            begun: found.begun,
+            files: found.files,
+            bytes: found.bytes,
+        },
+        of: found.of.clone(),
+        live_id: found.live_id.clone(),
+        own,
+    })
+}
+
+fn leftovers(saga: SagaKind, evidence: &Evidence) -> Vec<Compute> {
+    match saga {
+        SagaKind::StaleRecovery => compute(evidence).to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+/// A snapshot may be asked to cover something else; what is read before a sandbox is touched covers what the record says.
+fn roots(saga: SagaKind, evidence: &Evidence) -> Vec<SandboxPath> {
+    match saga {
+        SagaKind::Snapshot if !evidence.asked.roots.is_empty() => evidence.asked.roots.clone(),
+        _ => evidence.record.shown().map(Record::roots).unwrap_or_default(),
     }
 }

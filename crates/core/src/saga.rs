@@ -3,9 +3,16 @@
 //! A recovery's state is the fold of its journal and is kept nowhere else. An effect is journaled twice: its intent before,
 //! its outcome after. A fold that ends with an intent is *doubtful*: what comes next is to look, never to do it again.
 
+pub mod capture;
+pub mod copy;
 pub mod destroy;
 pub mod proofs;
+pub mod prune;
+pub mod rebuild;
+pub mod refill;
+pub mod restore;
 pub mod revive;
+pub mod snapshot;
 pub mod stale;
 mod words;
 
@@ -13,10 +20,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use self::capture::{NotSaved, Saved};
 use crate::{
     SagaKind,
     fact::Why,
-    id::{LiveId, SandboxPath},
+    id::{ComputeId, LiveId, SandboxPath, SnapshotName},
+    time::Timestamp,
 };
 
 /// One definition of a recovery.
@@ -55,6 +64,16 @@ pub trait Saga {
 
     /// The state's stable name.
     fn phase(state: &Self::State) -> &'static str;
+
+    /// The event to journal when another process goes on from here; `None` where nothing has become void by that.
+    fn taken_up(_: &Self::State) -> Option<Self::Event> {
+        None
+    }
+
+    /// The complete snapshot that an event speaks of having taken, if it does.
+    fn taken(_: &Self::Event) -> Option<&Saved> {
+        None
+    }
 
     /// The event that parks the recovery where it is.
     fn parked(why: ParkReason) -> Self::Event;
@@ -127,6 +146,10 @@ pub enum Cause {
     AdapterFailed,
     /// The recorded material could not be had from the registry.
     MaterialUnavailable,
+    /// The snapshot is not there, not complete, not intact, or another sandbox's.
+    SnapshotUnusable,
+    /// The snapshot repository could not be used.
+    RepositoryFailed,
 }
 
 /// Why a recovery waits.
@@ -140,6 +163,8 @@ pub enum ParkReason {
     RegistryUnavailable,
     /// The effect keeps failing without a change.
     KeepsFailing(Cause),
+    /// The name is taken on the gateway by a sandbox that is not this recovery's.
+    NameTaken,
 }
 
 /// How a recovery ended.
@@ -162,6 +187,8 @@ pub enum Setback {
     Stranger(LiveId),
     /// The recorded sandbox is there again.
     Returned,
+    /// Its workspace could not be saved, so nothing was done to it.
+    NotSaved(NotSaved),
     /// The record changed between the plan and the recovery.
     RecordChanged,
     /// Somebody asked for it before the point of no return.
@@ -184,6 +211,13 @@ pub enum Part {
     Proven,
     /// Never changed by the recovery.
     Kept,
+    /// Put back from a snapshot, and every file compared.
+    Restored {
+        /// Which.
+        snapshot: SnapshotName,
+        /// When it began to be read: what was written later is not in it.
+        begun: Timestamp,
+    },
     /// Does not apply to this recovery or this record.
     NotApplicable,
     /// Gone, and it was promised to nobody.
@@ -215,6 +249,27 @@ pub enum Pending {
     ProvidersDiffer,
     /// The readiness probe ended with this code.
     NotReady(i32),
+    /// A file is not as the snapshot has it.
+    NotRestored {
+        /// Where.
+        path: SandboxPath,
+        /// The adapter's word for it, upper snake case.
+        reason: String,
+    },
+    /// What containers hold that the gateway has lost could not be read. They are left where they are.
+    NotSalvaged {
+        /// Which.
+        containers: Vec<ComputeId>,
+        /// Why.
+        why: NotSaved,
+        /// What was put back instead, if anything was.
+        instead: Option<SnapshotName>,
+    },
+    /// More files are not as the snapshot has them.
+    MoreNotRestored {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// A result, part by part.
@@ -269,11 +324,22 @@ impl Part {
     /// What the whole would be if this were its worst part.
     pub const fn severity(&self) -> Outcome {
         match self {
-            Self::Proven | Self::Kept | Self::NotApplicable | Self::Gone => Outcome::Succeeded,
+            Self::Proven
+            | Self::Kept
+            | Self::Restored { .. }
+            | Self::NotApplicable
+            | Self::Gone => Outcome::Succeeded,
             Self::Lost | Self::Pending(_) => Outcome::Degraded,
             Self::Unproven(_) => Outcome::Unproven,
         }
     }
+}
+
+/// Whether what a saga asks of an adapter after this event is another request than before it, although it is the same step and
+/// attempt. An adapter answers a request that it knows with what came of it then; after a wait, or once the sandbox is seen
+/// to be alive still, that is of another time (scenario T16).
+pub fn renews(event: &impl Narrate) -> bool {
+    matches!(event.outcome(), "outdated" | "resumed" | "still_there")
 }
 
 /// Folds a whole journal.

@@ -102,18 +102,6 @@ pub(super) const PHASE_IS_AT_REST: Check<Evidence> = Check {
     },
 };
 
-/// No delete without a verified, complete snapshot. This version takes none, so a sandbox that exists has none.
-pub(super) const WORKSPACE_IS_SAVED: Check<Evidence> = Check {
-    id: "workspace_is_saved",
-    claim: "a verified, complete snapshot covers every declared root of the sandbox's workspace",
-    facts: &[FactName::LiveView],
-    reasons: &["NO_COMPLETE_SNAPSHOT", "SANDBOX_ABSENT"],
-    decide: |limits, evidence| match live(limits, evidence)? {
-        Live::Present(present) => Err(Denial::NoCompleteSnapshot { phase: present.phase }),
-        Live::Absent { .. } => Err(Denial::SandboxAbsent),
-    },
-};
-
 /// Acceptance names one plan's digest, and with it the list of what is lost.
 pub(super) const LOSSES_ARE_ACCEPTED: Check<Evidence> = Check {
     id: "losses_are_accepted",
@@ -123,7 +111,7 @@ pub(super) const LOSSES_ARE_ACCEPTED: Check<Evidence> = Check {
     decide: |limits, evidence| {
         record(limits, evidence)?;
         live(limits, evidence)?;
-        let inputs = plan::Inputs::of(evidence);
+        let inputs = plan::Inputs::of(crate::path::SagaKind::Destroy, evidence);
         if inputs.losses().is_empty() {
             return Ok(());
         }
@@ -143,7 +131,7 @@ fn settled(limits: &Limits, since: Timestamp, now: Timestamp) -> Result<(), Deni
     Ok(())
 }
 
-fn same_incarnation(record: &Record, present: &Present) -> Result<(), Denial> {
+pub(super) fn same_incarnation(record: &Record, present: &Present) -> Result<(), Denial> {
     let Some(recorded) = &record.live_id else {
         return Err(Denial::RecordIncomplete { part: RecordPart::LiveId });
     };
@@ -166,7 +154,7 @@ fn in_the_way(record: &Record, present: &Present) -> Denial {
     }
 }
 
-fn live<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Live, Denial> {
+pub(super) fn live<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Live, Denial> {
     evidence.live.fresh(FactName::LiveView, evidence.now, limits)
 }
 
@@ -175,6 +163,6 @@ fn both<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<(&'e Live, &'e Re
     Ok((live(limits, evidence)?, record(limits, evidence)?))
 }
 
-fn record<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Record, Denial> {
+pub(super) fn record<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<&'e Record, Denial> {
     evidence.record.fresh(FactName::Record, evidence.now, limits)
 }

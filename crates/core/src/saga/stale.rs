@@ -4,8 +4,16 @@
 //! |---|---|---|
 //! | Accepted | Cancelled | RolledBack |
 //! | Accepted, Claiming | ClaimIntended | Claiming *(doubtful)* |
-//! | Claiming | Claimed | Claimed |
+//! | Claiming | Claimed | Leftover when the runtime still holds containers of it; else as when they are dealt with |
 //! | Claiming | ClaimLost | RolledBack |
+//! | Leftover | StopIntended | Stopping *(doubtful)* |
+//! | Leftover, Salvaging, Checking | Cancelled | Undoing |
+//! | Stopping | Stopped | Salvaging; dealt with when the plan does not read them |
+//! | Stopping | StopDoubtful | Leftover: a stop can be asked for again |
+//! | Stopping | StopRefused | Undoing |
+//! | Salvaging | Capture | Salvaging; Claimed when verified: that will be put back; dealt with when there is none |
+//! | *dealt with* | | Checking when a snapshot is to be put back; Claimed when none is |
+//! | Checking | Capture: verified, damaged | Claimed, Undoing |
 //! | Claimed | CreateIntended | Creating *(doubtful)* |
 //! | Claimed | Cancelled | Undoing |
 //! | Creating | Created, Adopted | Created |
@@ -13,9 +21,11 @@
 //! | Creating | CreateRefused otherwise | Claimed again, at most three times; then Undoing |
 //! | Creating | NotCreated | Claimed again, likewise |
 //! | Creating | Stranger, Returned | Undoing |
-//! | Created | BecameReady | Proving |
+//! | Created | BecameReady | Filling, or Proving when there is nothing to put back |
 //! | Created | NeverReady, Cancelled | Rejected |
-//! | Created | Vanished, Stranger | Undoing |
+//! | Created, Filling | Vanished | Undoing |
+//! | Created | Stranger | Undoing |
+//! | Filling | Refill | Filling; Proving when settled |
 //! | Proving | Proof | Proving |
 //! | Proving, all proven | Committed | Done |
 //! | Rejected | RemoveIntended | Removing *(doubtful)* |
@@ -28,15 +38,29 @@
 //!
 //! What was created and never became ready is this recovery's own, proven by stamp and id, and holds nothing of anyone's: it
 //! is taken away again, so that a retry finds the name free. Once ready, there is no way back, only forward.
+//!
+//! Containers that the gateway has lost are stopped before a second copy of the agent runs, and kept. What they hold is read
+//! then, unless a snapshot was asked for by name. If that fails nothing is lost; that it was not put back is owed.
+
+mod content;
+mod fold;
+mod narrate;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::content::Content;
 use super::{
-    Cause, Ending, Failed, IllegalEvent, Narrate, Next, ParkReason, Part, Parts, Saga, Setback,
+    Cause, Ending, Failed, IllegalEvent, Next, ParkReason, Part, Parts, Saga, Setback,
+    capture::{Capture, CaptureEvent, CaptureStep, Saved},
     illegal,
     proofs::{Proof, ProofEvent, Proofs},
+    rebuild::Fresh,
+    refill::{Refill, RefillEvent, RefillStep},
 };
-use crate::{SagaKind, id::LiveId};
+use crate::{
+    SagaKind,
+    id::{ComputeId, LiveId},
+};
 
 /// How often the gateway is asked to create before the recovery goes back.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -52,26 +76,70 @@ pub enum State {
     Accepted,
     /// The mark on the record was intended. Whether it is there is not known; asking again is seen as done.
     Claiming,
+    /// The record says that it is being recovered, and the runtime holds containers that the gateway has lost.
+    Leftover {
+        /// What will be put back unless they yield something newer.
+        content: Content,
+    },
+    /// A stop of them was intended. Whether they are stopped is not known.
+    Stopping {
+        /// See `Leftover`.
+        content: Content,
+    },
+    /// They are stopped, and are being read.
+    Salvaging {
+        /// How far that is.
+        capture: Capture,
+        /// See `Leftover`.
+        content: Content,
+    },
+    /// What will be put back is being read back from the repository: it has to be intact before anything is made.
+    Checking {
+        /// What will be put back.
+        content: Content,
+        /// It.
+        from: Saved,
+    },
     /// The record says that it is being recovered.
     Claimed {
         /// Creates tried so far.
         attempts: u32,
+        /// What will be put back.
+        content: Content,
     },
     /// A create was intended. Whether it took effect is not known.
     Creating {
         /// This one included.
         attempts: u32,
+        /// What will be put back.
+        content: Content,
     },
     /// The sandbox exists and is this recovery's.
-    Created(LiveId),
-    /// It is live, and has yet to prove what the record promises.
-    Proving {
+    Created {
         /// Its incarnation.
         live: LiveId,
-        /// Its spec, read back.
-        spec: Part,
-        /// Its providers, read back.
-        providers: Part,
+        /// What will be put back.
+        content: Content,
+    },
+    /// It is live, and the workspace is being put back.
+    Filling {
+        /// It.
+        fresh: Fresh,
+        /// What is put back.
+        from: Saved,
+        /// It, and what could not be read.
+        content: Content,
+        /// How far that is.
+        refill: Refill,
+    },
+    /// It has yet to prove what the record promises.
+    Proving {
+        /// It.
+        fresh: Fresh,
+        /// What was put back, and what could not be read.
+        content: Content,
+        /// The workspace's files, where something was put back or is owed.
+        data: Option<Part>,
         /// What is proven so far.
         proofs: Proofs,
     },
@@ -115,11 +183,32 @@ pub enum Event {
         etag: String,
         /// The copy, sealed by the registry; base64.
         entry: String,
+        /// The containers that the plan found, which the gateway has lost.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        leftover: Vec<ComputeId>,
+        /// Whether the plan reads them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        salvage: bool,
+        /// What the plan puts back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restore: Option<Saved>,
     },
     /// The record had changed since the plan.
     ClaimLost,
     /// Somebody asked to go back.
     Cancelled,
+    /// A stop of what the gateway has lost will be asked for.
+    StopIntended,
+    /// All of it was seen to have ended. It is kept.
+    Stopped,
+    /// It goes on.
+    StopRefused(Cause),
+    /// It may go on.
+    StopDoubtful(Cause),
+    /// See [`CaptureEvent`].
+    Capture(CaptureEvent),
+    /// See [`RefillEvent`].
+    Refill(RefillEvent),
     /// A create will be asked for.
     CreateIntended,
     /// The gateway created it.
@@ -175,6 +264,12 @@ pub enum Event {
 pub enum Step {
     /// Copy the record and mark it.
     Claim,
+    /// Stop the containers that the gateway has lost.
+    StopLeftover,
+    /// Read what they hold.
+    Capture(CaptureStep),
+    /// Put the workspace back.
+    Refill(RefillStep),
     /// Create from the record, stamped.
     Create,
     /// Find out what a doubtful create came to.
@@ -207,68 +302,31 @@ impl Saga for StaleRecovery {
     }
 
     fn apply(state: State, event: &Event) -> Result<State, IllegalEvent> {
-        use Event as E;
-        use State as S;
-        Ok(match (state, event) {
-            (S::Accepted | S::Claiming, E::ClaimIntended) => S::Claiming,
-            (S::Claiming, E::Claimed { .. }) => S::Claimed { attempts: 0 },
-            (S::Claiming, E::ClaimLost) => S::RolledBack(Setback::RecordChanged),
-            (S::Accepted, E::Cancelled) => S::RolledBack(Setback::Cancelled),
-            (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
-            (S::Claimed { attempts }, E::CreateIntended) => S::Creating { attempts: attempts + 1 },
-            (S::Creating { .. }, E::Created(live) | E::Adopted(live)) => S::Created(live.clone()),
+        match (state, event) {
+            (State::Parked { was, .. }, Event::Resumed) => Ok(*was),
             (
-                S::Creating { attempts },
-                E::CreateDoubtful(_) | E::CreateRefused(Cause::AlreadyExists),
-            ) => S::Creating { attempts },
-            (S::Creating { attempts }, E::CreateRefused(cause)) => again(attempts, *cause),
-            (S::Creating { attempts }, E::NotCreated) => again(attempts, Cause::GatewayFailed),
-            (S::Creating { .. } | S::Created(_), E::Stranger(live)) => {
-                S::Undoing(Setback::Stranger(live.clone()))
-            }
-            (S::Creating { .. }, E::Returned) => S::Undoing(Setback::Returned),
-            (S::Created(live), E::BecameReady { spec, providers }) => S::Proving {
-                live,
-                spec: spec.clone(),
-                providers: providers.clone(),
-                proofs: Proofs::default(),
-            },
-            (S::Created(live), E::NeverReady(failed)) => {
-                S::Rejected { live, why: Setback::NeverReady(failed.clone()) }
-            }
-            (S::Created(live), E::Cancelled) => S::Rejected { live, why: Setback::Cancelled },
-            (S::Created(_), E::Vanished) => S::Undoing(Setback::NeverReady(vanished())),
-            (S::Proving { live, spec, providers, proofs }, E::Proof(proof)) => {
-                match proofs.clone().apply(proof) {
-                    Some(proofs) => S::Proving { live, spec, providers, proofs },
-                    None => return illegal(&proofs, event),
-                }
-            }
-            (S::Proving { live, spec, providers, proofs }, E::Committed { data })
-                if proofs.next().is_none() =>
-            {
-                S::Done(parts(live, data.clone(), spec, providers, proofs))
-            }
-            (S::Rejected { live, why }, E::RemoveIntended) => S::Removing { live, why },
-            (S::Removing { why, .. }, E::Removed) => S::Undoing(why),
-            (doubtful @ S::Removing { .. }, E::RemoveDoubtful(_)) => doubtful,
-            (S::Removing { live, why }, E::StillThere) => S::Rejected { live, why },
-            (S::Undoing(setback), E::RecordRestored) => S::RolledBack(setback),
-            (S::Parked { was, .. }, E::Resumed) => *was,
-            (state @ (S::Done(_) | S::RolledBack(_) | S::Parked { .. }), event @ E::Parked(_)) => {
-                return illegal(&state, event);
-            }
-            (state, E::Parked(why)) => S::Parked { was: Box::new(state), why: *why },
-            (state, event) => return illegal(&state, event),
-        })
+                state @ (State::Done(_) | State::RolledBack(_) | State::Parked { .. }),
+                event @ Event::Parked(_),
+            ) => illegal(&state, event),
+            (state, Event::Parked(why)) => Ok(State::Parked { was: Box::new(state), why: *why }),
+            (state, event) => fold::apply(state, event),
+        }
     }
 
     fn next(state: &State) -> Next<Step> {
         match state {
             State::Accepted | State::Claiming => Next::Do(Step::Claim),
+            State::Leftover { .. } | State::Stopping { .. } => Next::Do(Step::StopLeftover),
+            State::Salvaging { capture, .. } => {
+                Next::Do(Step::Capture(capture.next().unwrap_or(CaptureStep::Take)))
+            }
+            State::Checking { .. } => Next::Do(Step::Capture(CaptureStep::Verify)),
             State::Claimed { .. } => Next::Do(Step::Create),
             State::Creating { .. } => Next::Do(Step::ResolveCreate),
-            State::Created(_) => Next::Do(Step::AwaitReady),
+            State::Created { .. } => Next::Do(Step::AwaitReady),
+            State::Filling { refill, .. } => {
+                Next::Do(Step::Refill(refill.next().unwrap_or(RefillStep::Compare)))
+            }
             State::Proving { proofs, .. } => match proofs.next() {
                 Some(proof) => Next::Do(Step::Prove(proof)),
                 None => Next::Do(Step::Commit),
@@ -285,6 +343,9 @@ impl Saga for StaleRecovery {
     fn intent(_: &State, step: Step) -> Option<Event> {
         match step {
             Step::Claim => Some(Event::ClaimIntended),
+            Step::StopLeftover => Some(Event::StopIntended),
+            Step::Capture(step) => step.intent().map(Event::Capture),
+            Step::Refill(step) => step.intent().map(Event::Refill),
             Step::Create => Some(Event::CreateIntended),
             Step::Prove(proof) => Some(Event::Proof(ProofEvent::Intended(proof))),
             Step::RemoveCreated => Some(Event::RemoveIntended),
@@ -300,6 +361,9 @@ impl Saga for StaleRecovery {
     fn name(step: Step) -> &'static str {
         match step {
             Step::Claim => "claim",
+            Step::StopLeftover => "stop_leftover",
+            Step::Capture(step) => step.as_str(),
+            Step::Refill(step) => step.as_str(),
             Step::Create => "create",
             Step::ResolveCreate => "resolve_create",
             Step::AwaitReady => "await_ready",
@@ -315,9 +379,14 @@ impl Saga for StaleRecovery {
         match state {
             State::Accepted => "accepted",
             State::Claiming => "claiming",
+            State::Leftover { .. } => "leftover",
+            State::Stopping { .. } => "stopping",
+            State::Salvaging { .. } => "salvaging",
+            State::Checking { .. } => "checking",
             State::Claimed { .. } => "claimed",
             State::Creating { .. } => "creating",
-            State::Created(_) => "created",
+            State::Created { .. } => "created",
+            State::Filling { .. } => "filling",
             State::Proving { .. } => "proving",
             State::Rejected { .. } => "rejected",
             State::Removing { .. } => "removing",
@@ -325,6 +394,13 @@ impl Saga for StaleRecovery {
             State::RolledBack(_) => "rolled_back",
             State::Done(_) => "done",
             State::Parked { .. } => "parked",
+        }
+    }
+
+    fn taken(event: &Event) -> Option<&Saved> {
+        match event {
+            Event::Capture(event) => event.taken(),
+            _ => None,
         }
     }
 
@@ -338,103 +414,5 @@ impl Saga for StaleRecovery {
 
     fn cancelled() -> Event {
         Event::Cancelled
-    }
-}
-
-/// Back to asking, or back altogether: a refusal for what the request says is not mended by asking again.
-fn again(attempts: u32, cause: Cause) -> State {
-    if attempts < MAX_ATTEMPTS && cause.may_pass() {
-        return State::Claimed { attempts };
-    }
-    State::Undoing(Setback::Refused(cause))
-}
-
-fn vanished() -> Failed {
-    Failed { reason: "Vanished".to_owned(), exit_code: None }
-}
-
-fn parts(live: LiveId, data: Part, spec: Part, providers: Part, proofs: Proofs) -> Parts {
-    Parts {
-        live_id: Some(live),
-        data,
-        config: proofs.config(spec),
-        policy: proofs.policy.unwrap_or(Part::NotApplicable),
-        providers,
-        posture: proofs.posture.unwrap_or(Part::NotApplicable),
-    }
-}
-
-impl Narrate for Event {
-    fn step(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::ClaimIntended | Self::Claimed { .. } | Self::ClaimLost => "claim",
-            Self::CreateIntended
-            | Self::Created(_)
-            | Self::CreateRefused(_)
-            | Self::CreateDoubtful(_) => "create",
-            Self::Adopted(_) | Self::NotCreated | Self::Stranger(_) | Self::Returned => {
-                "resolve_create"
-            }
-            Self::BecameReady { .. } | Self::NeverReady(_) | Self::Vanished => "await_ready",
-            Self::Proof(proof) => return proof.step(),
-            Self::Committed { .. } => "commit",
-            Self::RemoveIntended | Self::RemoveDoubtful(_) => "remove_created",
-            Self::Removed | Self::StillThere => "resolve_remove",
-            Self::RecordRestored => "restore_record",
-            Self::Cancelled | Self::Parked(_) | Self::Resumed => return None,
-        })
-    }
-
-    fn outcome(&self) -> &'static str {
-        match self {
-            Self::Claimed { .. } => "claimed",
-            Self::ClaimLost => "record_changed",
-            Self::Cancelled => "cancelled",
-            Self::ClaimIntended | Self::CreateIntended | Self::RemoveIntended => "intended",
-            Self::Created(_) => "created",
-            Self::Adopted(_) => "adopted",
-            Self::CreateRefused(_) => "refused",
-            Self::CreateDoubtful(_) | Self::RemoveDoubtful(_) => "doubtful",
-            Self::NotCreated => "not_created",
-            Self::Stranger(_) => "stranger",
-            Self::Returned => "returned",
-            Self::BecameReady { .. } => "ready",
-            Self::NeverReady(_) => "failed",
-            Self::Vanished => "vanished",
-            Self::Proof(proof) => proof.outcome(),
-            Self::Committed { .. } => "committed",
-            Self::Removed => "removed",
-            Self::StillThere => "still_there",
-            Self::RecordRestored => "restored",
-            Self::Parked(_) => "parked",
-            Self::Resumed => "resumed",
-        }
-    }
-
-    fn detail(&self) -> String {
-        match self {
-            Self::Created(live) | Self::Adopted(live) | Self::Stranger(live) => live.to_string(),
-            Self::CreateRefused(cause)
-            | Self::CreateDoubtful(cause)
-            | Self::RemoveDoubtful(cause) => cause.sentence().to_owned(),
-            Self::NeverReady(failed) => failed.to_string(),
-            Self::Proof(proof) => proof.detail(),
-            Self::Parked(why) => why.to_string(),
-            Self::ClaimIntended
-            | Self::Claimed { .. }
-            | Self::ClaimLost
-            | Self::Cancelled
-            | Self::CreateIntended
-            | Self::NotCreated
-            | Self::Returned
-            | Self::BecameReady { .. }
-            | Self::Vanished
-            | Self::Committed { .. }
-            | Self::RemoveIntended
-            | Self::Removed
-            | Self::StillThere
-            | Self::RecordRestored
-            | Self::Resumed => String::new(),
-        }
     }
 }

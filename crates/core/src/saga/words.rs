@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::{Cause, Failed, ParkReason, Part, Pending, Setback};
+use super::{Cause, Failed, ParkReason, Part, Pending, Setback, capture::NotSaved};
+use crate::id::ComputeId;
 
 impl Cause {
     /// All of them, for tables and tests.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AlreadyExists,
         Self::NotFound,
         Self::OtherIncarnation,
@@ -19,6 +20,8 @@ impl Cause {
         Self::NotSettled,
         Self::AdapterFailed,
         Self::MaterialUnavailable,
+        Self::SnapshotUnusable,
+        Self::RepositoryFailed,
     ];
 
     /// Whether asking again, unchanged, may go better.
@@ -28,6 +31,7 @@ impl Cause {
             | Self::NotSettled
             | Self::AdapterFailed
             | Self::MaterialUnavailable
+            | Self::RepositoryFailed
             | Self::WrongPhase
             | Self::AlreadyExists
             | Self::CommandFailed => true,
@@ -35,6 +39,7 @@ impl Cause {
             | Self::OtherIncarnation
             | Self::Invalid
             | Self::Denied
+            | Self::SnapshotUnusable
             | Self::WrongGateway => false,
         }
     }
@@ -53,6 +58,10 @@ impl Cause {
             Self::CommandFailed => "a command inside the sandbox failed",
             Self::NotSettled => "it was accepted and did not show its effect in time",
             Self::AdapterFailed => "the gateway-adapter could not be reached or went away",
+            Self::SnapshotUnusable => {
+                "the snapshot is not there, not complete, not intact, or another sandbox's"
+            }
+            Self::RepositoryFailed => "the snapshot repository could not be used",
             Self::MaterialUnavailable => "the registry did not hand out the recorded material",
         }
     }
@@ -71,6 +80,8 @@ impl Cause {
             Self::CommandFailed => "COMMAND_FAILED",
             Self::NotSettled => "NOT_SETTLED",
             Self::AdapterFailed => "ADAPTER_FAILED",
+            Self::SnapshotUnusable => "SNAPSHOT_UNUSABLE",
+            Self::RepositoryFailed => "REPOSITORY_FAILED",
             Self::MaterialUnavailable => "MATERIAL_UNAVAILABLE",
         }
     }
@@ -84,6 +95,9 @@ impl Setback {
             Self::NeverReady(_) => "NEVER_READY",
             Self::Stranger(_) => "NAME_TAKEN_BY_STRANGER",
             Self::Returned => "SANDBOX_RETURNED",
+            Self::NotSaved(NotSaved::Incomplete(_)) => "SNAPSHOT_INCOMPLETE",
+            Self::NotSaved(NotSaved::Damaged(_)) => "SNAPSHOT_DAMAGED",
+            Self::NotSaved(NotSaved::Refused(_)) => "SNAPSHOT_FAILED",
             Self::RecordChanged => "RECORD_CHANGED",
             Self::Cancelled => "CANCELLED",
         }
@@ -98,6 +112,7 @@ impl fmt::Display for Setback {
             Self::Stranger(live) => {
                 write!(f, "{live}, which is not this recovery's, has the name on the gateway")
             }
+            Self::NotSaved(why) => write!(f, "{why}"),
             Self::Returned => f.write_str("the recorded sandbox is on the gateway again"),
             Self::RecordChanged => f.write_str("the record changed after the plan was made"),
             Self::Cancelled => f.write_str("it was cancelled before the point of no return"),
@@ -122,6 +137,7 @@ impl ParkReason {
             Self::NotReadyInTime => "NOT_READY_IN_TIME",
             Self::RegistryUnavailable => "REGISTRY_UNAVAILABLE",
             Self::KeepsFailing(_) => "KEEPS_FAILING",
+            Self::NameTaken => "NAME_TAKEN_BY_STRANGER",
         }
     }
 }
@@ -135,6 +151,9 @@ impl fmt::Display for ParkReason {
             Self::NotReadyInTime => f.write_str("the sandbox did not become ready in time"),
             Self::RegistryUnavailable => f.write_str("the registry cannot be written"),
             Self::KeepsFailing(cause) => write!(f, "it keeps failing: {}", cause.sentence()),
+            Self::NameTaken => f.write_str(
+                "another sandbox has the name on the gateway; it is left alone, and what was saved is kept",
+            ),
         }
     }
 }
@@ -145,6 +164,7 @@ impl Part {
         match self {
             Self::Proven => "proven",
             Self::Kept => "kept",
+            Self::Restored { .. } => "restored",
             Self::NotApplicable => "not_applicable",
             Self::Gone => "not_recovered",
             Self::Lost => "lost",
@@ -160,6 +180,7 @@ impl Part {
                 items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
             Self::Unproven(why) => why.sentence().to_owned(),
+            Self::Restored { snapshot, .. } => snapshot.to_string(),
             Self::Proven | Self::Kept | Self::NotApplicable | Self::Gone | Self::Lost => {
                 String::new()
             }
@@ -180,6 +201,22 @@ impl fmt::Display for Pending {
                 f.write_str("the attached providers are not the recorded ones")
             }
             Self::NotReady(code) => write!(f, "the readiness probe ended with exit code {code}"),
+            Self::NotRestored { path, reason } => {
+                write!(f, "{path}: it is not as the snapshot has it ({reason})")
+            }
+            Self::NotSalvaged { containers, why, instead } => {
+                let ids: Vec<&str> = containers.iter().map(ComputeId::as_str).collect();
+                let of = if ids.len() == 1 { "container" } else { "containers" };
+                write!(f, "what is in {of} {} could not be read ({why}): ", ids.join(", "))?;
+                f.write_str("it is kept there, stopped, and ")?;
+                match instead {
+                    Some(snapshot) => write!(f, "{snapshot} was put back instead"),
+                    None => f.write_str("nothing was put back instead"),
+                }
+            }
+            Self::MoreNotRestored { count } => {
+                write!(f, "{count} more files are not as the snapshot has them")
+            }
         }
     }
 }

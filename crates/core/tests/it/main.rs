@@ -17,6 +17,7 @@ mod guards {
     mod generate;
     mod good;
     mod laws;
+    mod old;
     mod paths;
     mod permits;
     mod restated;
@@ -24,18 +25,27 @@ mod guards {
 }
 
 mod names;
+mod schedule;
 
 mod sagas {
+    mod copies;
     mod events;
     mod golden;
     mod laws;
     mod model;
     mod models {
+        pub(super) mod copy;
         pub(super) mod destroy;
+        pub(super) mod prune;
+        pub(super) mod rebuild;
+        pub(super) mod restore;
         pub(super) mod revive;
+        pub(super) mod snapshot;
         pub(super) mod stale;
+        pub(super) mod workspace;
     }
     mod parts;
+    mod snapshots;
     mod table;
     mod world;
 }

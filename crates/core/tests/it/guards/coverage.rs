@@ -9,7 +9,7 @@ use salvor_core::{Denial, FactName, SagaKind, Why, guards};
 
 use super::cases;
 
-pub(super) const fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -35,12 +35,20 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::ProviderMissing { .. } => "ProviderMissing",
         Denial::ProviderExpired { .. } => "ProviderExpired",
         Denial::NoCompleteSnapshot { .. } => "NoCompleteSnapshot",
+        Denial::SnapshotNotFound { .. } => "SnapshotNotFound",
+        Denial::SnapshotIncomplete { .. } => "SnapshotIncomplete",
+        Denial::SnapshotOfAnother { .. } => "SnapshotOfAnother",
+        Denial::SnapshotLacksRoot { .. } => "SnapshotLacksRoot",
+        Denial::NotReachable { .. } => "NotReachable",
+        Denial::ContainerNotFound => "ContainerNotFound",
+        Denial::PostureLocked => "PostureLocked",
+        Denial::CopyExists { .. } => "CopyExists",
         Denial::DataLossNotAccepted => "DataLossNotAccepted",
     }
 }
 
 /// As many as there are arms above.
-const VARIANTS: usize = 20;
+const VARIANTS: usize = 28;
 
 #[test]
 fn every_denial_is_reached() {
@@ -86,7 +94,7 @@ fn a_guard_means_the_same_in_every_table() {
     }
 }
 
-/// The code of a fact that is unknown, for all but the record's own. A new reason does not compile until it has a code.
+/// The code of a fact of the gateway's that is unknown. A new reason does not compile until it has a code.
 const fn code(why: Why) -> &'static str {
     match why {
         Why::Unavailable => "GATEWAY_UNAVAILABLE",
@@ -114,14 +122,21 @@ fn t03_each_cause_of_not_knowing_has_a_code_of_its_own() {
     let codes: BTreeSet<_> = Why::ALL.into_iter().map(code).collect();
     assert_eq!(codes.len(), 17, "two causes share a code, or one is not in Why::ALL");
     for why in Why::ALL {
-        for fact in [FactName::OwnerGateway, FactName::LiveView, FactName::Providers] {
+        for fact in
+            [FactName::OwnerGateway, FactName::LiveView, FactName::Providers, FactName::CopyName]
+        {
             let denial = Denial::Unknown { fact, why };
             assert_eq!(denial.reason(), code(why), "{fact:?}");
             assert!(denial.to_string().ends_with(why.sentence()), "{denial}");
             assert!(denial.is_unknown() && denial.retry_after().is_some());
         }
-        let record = Denial::Unknown { fact: FactName::Record, why };
-        assert_eq!(record.reason(), "RECORD_UNKNOWN");
+        for (fact, code) in [
+            (FactName::Record, "RECORD_UNKNOWN"),
+            (FactName::Snapshot, "SNAPSHOTS_UNKNOWN"),
+            (FactName::Compute, "COMPUTE_UNKNOWN"),
+        ] {
+            assert_eq!(Denial::Unknown { fact, why }.reason(), code);
+        }
     }
     let sentences: BTreeSet<_> = Why::ALL.into_iter().map(Why::sentence).collect();
     assert_eq!(sentences.len(), 17, "two causes read alike");

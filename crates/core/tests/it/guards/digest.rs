@@ -3,18 +3,25 @@
 use proptest::prelude::*;
 use salvor_core::{
     Denial, Evidence, Limits, Planned, Request, SagaKind, Timestamp,
-    evidence::{Live, Phase, Posture},
+    evidence::{Channel, CopyTo, Live, Phase, Posture, RestoreMode, Retention},
     id::PlanDigest,
     plan::{Inputs, Loss, plan},
 };
 
 use super::{
     generate,
-    good::{ago, gateway_of, good, present, present_of, record_of, see},
+    good::{
+        SNAPSHOT, ago, gateway_of, good, hold, leave, present, present_of, record_of, see,
+        snapshot_of,
+    },
 };
 
 fn digest(evidence: &Evidence) -> PlanDigest {
-    Inputs::of(evidence).digest(SagaKind::Destroy, &evidence.target)
+    of(SagaKind::Destroy, evidence)
+}
+
+fn of(saga: SagaKind, evidence: &Evidence) -> PlanDigest {
+    Inputs::of(saga, evidence).digest(saga, &evidence.target)
 }
 
 fn refuses_loss(evidence: &Evidence) -> bool {
@@ -68,9 +75,98 @@ fn a_change_of_anything_used_is_another_plan() {
         assert!(!digests.contains(&digest), "{what} is not covered");
         digests.push(digest);
     }
-    let other_saga = Inputs::of(&before).digest(SagaKind::Rebuild, &before.target);
+    let other_saga =
+        Inputs::of(SagaKind::Destroy, &before).digest(SagaKind::Rebuild, &before.target);
     assert!(!digests.contains(&other_saga), "the saga is not covered");
     assert!(digests.iter().all(|d| d.0.len() == 64 && d.0.bytes().all(|b| b.is_ascii_hexdigit())));
+}
+
+/// What bears on the workspace, changed one at a time.
+fn workspace_changes() -> Vec<Change> {
+    vec![
+        ("snapshot", |e| snapshot_of(e).name = "gateways/lab/snapshots/0e0e".into()),
+        ("when it was read", |e| snapshot_of(e).begun = ago(1)),
+        ("how much is in it", |e| snapshot_of(e).files += 1),
+        ("whose it is", |e| {
+            snapshot_of(e).of = "gateways/lab/workspaces/default/sandboxes/other".parse().unwrap();
+        }),
+        ("of which incarnation", |e| snapshot_of(e).live_id = "sb-before".into()),
+        ("no snapshot", |e| hold(e, None)),
+        ("rules", |e| record_of(e).snapshot_rules = Some("0a1f".into())),
+        ("roots", |e| record_of(e).snapshot_roots.push("/data".into())),
+        ("asked snapshot", |e| e.asked.snapshot = Some(SNAPSHOT.into())),
+        ("other sandbox's", |e| e.asked.other_sandbox = true),
+        ("mode", |e| e.asked.mode = RestoreMode::SkipExisting),
+        ("paths", |e| e.asked.paths.push("/sandbox/db".into())),
+        ("asked roots", |e| e.asked.roots.push("/sandbox/src".into())),
+        ("channel", |e| e.asked.channel = Some(Channel::Exec)),
+        ("full", |e| e.asked.full = true),
+        ("copy", |e| {
+            e.asked.copy = Some(CopyTo { sandbox: "drill".parse().unwrap(), keep: false });
+        }),
+        ("kept copy", |e| {
+            e.asked.copy = Some(CopyTo { sandbox: "drill".parse().unwrap(), keep: true });
+        }),
+        ("retention", |e| e.asked.retention = Some(Retention { last: 1, ..Retention::default() })),
+        ("reclaim", |e| e.asked.reclaim = true),
+        ("container", |e| leave(e, false)),
+    ]
+}
+
+#[test]
+fn a_change_of_what_is_put_back_is_another_plan() {
+    for saga in [SagaKind::StaleRecovery, SagaKind::Rebuild] {
+        let before = good(saga);
+        let mut digests = vec![of(saga, &before)];
+        for (what, change) in workspace_changes() {
+            let mut after = before.clone();
+            change(&mut after);
+            let digest = of(saga, &after);
+            assert!(!digests.contains(&digest), "{what} is not covered in {}", saga.as_str());
+            digests.push(digest);
+        }
+    }
+    // Whether a container that is left runs is a matter of how it is stopped; whose it is, of what is stopped.
+    let mut stopped = good(SagaKind::StaleRecovery);
+    leave(&mut stopped, false);
+    let mut running = stopped.clone();
+    leave(&mut running, true);
+    assert_ne!(of(SagaKind::StaleRecovery, &stopped), of(SagaKind::StaleRecovery, &running));
+}
+
+/// What a failed sandbox would lose was accepted for the plan in which nothing holds it, and for no other.
+#[test]
+fn a_rebuild_may_lose_only_what_was_accepted() {
+    let allowed = |evidence: &Evidence| match plan(&Limits::default(), Request::Rebuild, evidence) {
+        Planned::Plan(plan) => (plan.allowed(), plan.losses()),
+        Planned::NothingToDo => panic!("a rebuild was asked for"),
+    };
+    let mut evidence = good(SagaKind::Rebuild);
+    hold(&mut evidence, None);
+    assert_eq!(allowed(&evidence), (false, vec![Loss::Workspace, Loss::Processes]));
+    super::good::accept(SagaKind::Rebuild, &mut evidence);
+    assert_eq!(allowed(&evidence), (true, vec![Loss::Workspace, Loss::Processes]));
+    record_of(&mut evidence).posture = Posture::Unlocked;
+    assert!(!allowed(&evidence).0, "another plan");
+
+    let mut live = good(SagaKind::Rebuild);
+    see(&mut live, present(Phase::Ready, false));
+    assert_eq!(allowed(&live), (true, vec![Loss::Processes]), "it is read first");
+    let mut container = good(SagaKind::Rebuild);
+    hold(&mut container, None);
+    leave(&mut container, false);
+    assert_eq!(allowed(&container), (true, vec![Loss::Processes]), "its container is read first");
+}
+
+/// The roots of a recovery are the record's; only a snapshot may be asked to cover others.
+#[test]
+fn only_a_snapshot_covers_what_it_is_asked_to() {
+    for saga in SagaKind::ALL {
+        let mut evidence = good(saga);
+        evidence.asked.roots = vec!["/sandbox/src".into()];
+        let expected = if saga == SagaKind::Snapshot { "/sandbox/src" } else { "/sandbox" };
+        assert_eq!(Inputs::of(saga, &evidence).roots, vec![expected.into()], "{saga:?}");
+    }
 }
 
 /// What was accepted for one plan is not accepted for the plan that the change makes of it.
@@ -88,9 +184,10 @@ fn acceptance_does_not_outlive_a_change() {
 
 #[test]
 fn a_destroy_lists_what_it_loses_and_a_recreate_loses_nothing() {
+    let since = || Loss::SinceSnapshot { name: SNAPSHOT.into() };
     for (request, saga, losses) in [
         (Request::Destroy, SagaKind::Destroy, vec![Loss::Workspace, Loss::Processes]),
-        (Request::Rebuild, SagaKind::Rebuild, vec![Loss::Workspace, Loss::Processes]),
+        (Request::Rebuild, SagaKind::Rebuild, vec![since(), Loss::Processes]),
         (Request::Auto, SagaKind::StaleRecovery, vec![]),
         (Request::Revive, SagaKind::Revive, vec![]),
     ] {
@@ -159,7 +256,7 @@ fn a_stranger_is_refused_whatever_was_accepted() {
     let mut evidence = good(SagaKind::Destroy);
     see(&mut evidence, present(Phase::Ready, false));
     present_of(&mut evidence).live_id = "sb-other".into();
-    super::good::accept(&mut evidence);
+    super::good::accept(SagaKind::Destroy, &mut evidence);
     let Planned::Plan(plan) = plan(&Limits::default(), Request::Destroy, &evidence) else {
         panic!("a destroy always has a plan");
     };

@@ -4,13 +4,16 @@ use proptest::{option, prelude::*, sample::select};
 use salvor_core::{
     Evidence, Fact, SagaKind, Timestamp, Why,
     evidence::{
-        Dialect, Gateway, GatewayIdentity, Live, Phase, Posture, Provider, ProviderState, Record,
-        RecordState,
+        Asked, Channel, Compute, CopyTo, Dialect, Gateway, GatewayIdentity, Live, Phase, Posture,
+        Provider, ProviderState, Record, RecordState, Snapshot,
     },
-    id::LiveId,
+    id::{LiveId, SandboxPath, SnapshotName},
 };
 
-use super::good::{NOW, RECORDED_ID, accept, ago, gateway, good, identity, present, record};
+use super::good::{
+    NOW, RECORDED_ID, SNAPSHOT, accept, ago, gateway, good, identity, present, record, snapshot,
+    target,
+};
 
 /// The good value mostly, something else now and then.
 fn mostly<T: Clone + std::fmt::Debug + 'static>(
@@ -85,6 +88,14 @@ fn any_gateway() -> impl Strategy<Value = Gateway> {
     )
 }
 
+/// Declared roots, and the snapshot that the sandbox was filled from.
+fn rules() -> impl Strategy<Value = (Vec<SandboxPath>, Option<SnapshotName>)> {
+    let roots: Vec<Vec<SandboxPath>> =
+        vec![vec![], vec!["/sandbox/src".into()], vec!["/sandbox".into(), "/data".into()]];
+    let last = select(vec![Some(SNAPSHOT.into()), Some("gateways/lab/snapshots/last".into())]);
+    (mostly(vec!["/sandbox".into()], select(roots)), mostly(None, last))
+}
+
 fn any_record() -> impl Strategy<Value = Record> {
     use RecordState::{Active, Destroyed, Destroying, Recovering};
     let good = record();
@@ -109,9 +120,19 @@ fn any_record() -> impl Strategy<Value = Record> {
         mostly(true, any::<bool>()).prop_flat_map(move |held| option_if(held, spec.clone())),
         mostly(true, any::<bool>()).prop_flat_map(move |held| option_if(held, policy.clone())),
         posture,
+        rules(),
     )
-        .prop_map(move |(state, live_id, identity, agents, spec, policy, posture)| {
-            let mut record = Record { state, live_id, identity, posture, ..good.clone() };
+        .prop_map(move |(state, live_id, identity, agents, spec, policy, posture, rules)| {
+            let (snapshot_roots, last_snapshot) = rules;
+            let mut record = Record {
+                state,
+                live_id,
+                identity,
+                posture,
+                snapshot_roots,
+                last_snapshot,
+                ..good.clone()
+            };
             record.agents = vec!["claude-code".into(); agents];
             match (spec, &mut record.spec) {
                 (Some((dialect, openable, size, providers)), Some(kept)) => {
@@ -141,14 +162,20 @@ where
     if held { of.prop_map(Some).boxed() } else { Just(None).boxed() }
 }
 
+/// At rest more often than not.
+fn phase() -> impl Strategy<Value = Phase> {
+    let at_rest = select(vec![Phase::Ready, Phase::Error, Phase::Stopped, Phase::Completed]);
+    prop_oneof![3 => Just(Phase::Ready), 3 => at_rest, 2 => select(Phase::ALL.to_vec())]
+}
+
 fn any_live(saga: SagaKind) -> impl Strategy<Value = Live> {
-    let there =
-        (mostly(LiveId::from(RECORDED_ID), live_id()), select(Phase::ALL.to_vec()), any::<bool>())
-            .prop_map(|(live_id, phase, startable)| {
-                let Live::Present(mut there) = present(phase, startable) else { unreachable!() };
-                there.live_id = live_id;
-                Live::Present(there)
-            });
+    let there = (mostly(LiveId::from(RECORDED_ID), live_id()), phase(), any::<bool>()).prop_map(
+        |(live_id, phase, startable)| {
+            let Live::Present(mut there) = present(phase, startable) else { unreachable!() };
+            there.live_id = live_id;
+            Live::Present(there)
+        },
+    );
     let absent = since().prop_map(|since| Live::Absent { since });
     let (here, gone) = if saga == SagaKind::StaleRecovery { (1, 6) } else { (6, 1) };
     prop_oneof![here => there, gone => absent]
@@ -170,6 +197,61 @@ fn any_providers() -> impl Strategy<Value = Vec<Provider>> {
     (one("anthropic"), one("github")).prop_map(|(a, b)| a.into_iter().chain(b).collect())
 }
 
+fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
+    let covered =
+        select(vec![vec![], vec!["/sandbox".into()], vec!["/".into()], vec!["/data".into()]]);
+    let one = (
+        mostly(SNAPSHOT.to_owned(), text(&["gateways/lab/snapshots/last", ""])),
+        mostly(target(), Just("gateways/lab/workspaces/default/sandboxes/other".parse().unwrap())),
+        mostly(LiveId::from(RECORDED_ID), live_id()),
+        mostly(true, any::<bool>()),
+        mostly(vec!["/sandbox".into()], covered),
+    )
+        .prop_map(|(name, of, live_id, complete, covered)| Snapshot {
+            name: SnapshotName(name),
+            of,
+            live_id,
+            complete,
+            covered,
+            ..snapshot()
+        });
+    prop_oneof![3 => one.prop_map(Some), 1 => Just(None)]
+}
+
+fn any_compute() -> impl Strategy<Value = Vec<Compute>> {
+    let one = any::<bool>().prop_map(|running| Compute { id: "c-1".into(), running });
+    prop_oneof![1 => Just(Vec::new()), 1 => proptest::collection::vec(one, 0..3)]
+}
+
+fn any_copy() -> impl Strategy<Value = Option<LiveId>> {
+    mostly(None, live_id().prop_map(Some))
+}
+
+fn any_asked(saga: SagaKind) -> impl Strategy<Value = Asked> {
+    let channel = select(vec![Some(Channel::Exec), Some(Channel::Runtime)]);
+    let named = select(vec![Some(SNAPSHOT.into()), Some("gateways/lab/snapshots/no".into())]);
+    let keep = any::<bool>().prop_map(move |keep| {
+        let copy = CopyTo { sandbox: "coder-copy".parse().unwrap(), keep };
+        (saga == SagaKind::Copy).then_some(copy)
+    });
+    (mostly(None, named), mostly(false, any::<bool>()), mostly(None, channel), keep).prop_map(
+        |(snapshot, other_sandbox, channel, copy)| Asked {
+            snapshot,
+            other_sandbox,
+            channel,
+            copy,
+            ..Asked::default()
+        },
+    )
+}
+
+/// What bears on the workspace: snapshot, containers, the copy's name, what is asked.
+type Around = (Fact<Option<Snapshot>>, Fact<Vec<Compute>>, Fact<Option<LiveId>>, Asked);
+
+fn workspace(saga: SagaKind) -> impl Strategy<Value = Around> {
+    (fact(any_snapshot()), fact(any_compute()), fact(any_copy()), any_asked(saga))
+}
+
 pub(super) fn saga() -> impl Strategy<Value = SagaKind> {
     select(SagaKind::ALL.to_vec())
 }
@@ -181,12 +263,24 @@ pub(super) fn evidence(saga: SagaKind) -> impl Strategy<Value = Evidence> {
         fact(any_gateway()),
         fact(any_live(saga)),
         fact(any_providers()),
+        workspace(saga),
         select(vec!["exact", "exact", "exact", "none", "wrong"]),
     )
-        .prop_map(move |(record, gateway, live, providers, accepted)| {
-            let mut evidence = Evidence { record, gateway, live, providers, ..good(saga) };
+        .prop_map(move |(record, gateway, live, providers, workspace, accepted)| {
+            let (snapshot, compute, copy, asked) = workspace;
+            let mut evidence = Evidence {
+                record,
+                gateway,
+                live,
+                providers,
+                snapshot,
+                compute,
+                copy,
+                asked,
+                ..good(saga)
+            };
             match accepted {
-                "exact" => accept(&mut evidence),
+                "exact" => accept(saga, &mut evidence),
                 "none" => evidence.accepted_loss = None,
                 _ => evidence.accepted_loss = Some("another".into()),
             }

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use salvor_core::{
     Evidence, Fact, SagaKind, Timestamp,
     evidence::{
-        Dialect, Gateway, GatewayIdentity, Live, Phase, Policy, Posture, Present, Probe, Provider,
-        ProviderState, Record, RecordState, Spec, SpecSummary,
+        Asked, Compute, CopyTo, Dialect, Gateway, GatewayIdentity, Live, Phase, Policy, Posture,
+        Present, Probe, Provider, ProviderState, Record, RecordState, Snapshot, Spec, SpecSummary,
     },
     id::LiveId,
+    name::RecordName,
     plan::Inputs,
 };
 
@@ -20,34 +21,70 @@ pub(super) const fn ago(ms: u64) -> Timestamp {
     Timestamp(NOW.0 - ms)
 }
 
-/// All-good evidence for a saga. The rebuild's table refuses by design where there is a sandbox to lose: its last row is
-/// the only one that does, and no evidence pleases it.
+/// The snapshot that the repository holds.
+pub(super) const SNAPSHOT: &str = "gateways/lab/snapshots/5a17";
+
+/// All-good evidence for a saga.
 pub(super) fn good(saga: SagaKind) -> Evidence {
     let live = match saga {
         SagaKind::StaleRecovery => Live::Absent { since: ago(60_000) },
         SagaKind::Revive => present(Phase::Stopped, true),
-        SagaKind::Rebuild => present(Phase::Error, false),
-        SagaKind::Destroy => present(Phase::Ready, false),
+        // Nothing can be run in it, so that what else there is counts.
+        SagaKind::Rebuild | SagaKind::Snapshot => present(Phase::Error, false),
+        SagaKind::Destroy | SagaKind::Restore | SagaKind::Copy | SagaKind::Prune => {
+            present(Phase::Ready, false)
+        }
     };
     let mut evidence = Evidence {
         now: NOW,
-        target: "gateways/lab/workspaces/default/sandboxes/coder".parse().unwrap(),
+        target: target(),
         record: Fact::known(record(), ago(10)),
         gateway: Fact::known(gateway(), ago(20)),
         live: Fact::known(live, ago(30)),
         providers: Fact::known(providers(), ago(40)),
+        snapshot: Fact::known(Some(snapshot()), ago(50)),
+        repository: true,
+        compute: Fact::known(Vec::new(), ago(60)),
+        copy: Fact::known(None, ago(70)),
+        asked: Asked::default(),
         accepted_loss: None,
     };
-    if saga == SagaKind::Destroy {
-        accept(&mut evidence);
+    match saga {
+        SagaKind::Destroy => accept(saga, &mut evidence),
+        // A locked sandbox is not written into.
+        SagaKind::Restore => record_of(&mut evidence).posture = Posture::Unlocked,
+        SagaKind::Copy => {
+            evidence.asked.copy =
+                Some(CopyTo { sandbox: "coder-copy".parse().unwrap(), keep: true });
+        }
+        SagaKind::Snapshot => leave(&mut evidence, false),
+        SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild | SagaKind::Prune => {}
     }
     evidence
 }
 
-/// The caller accepts exactly what destroying this would lose.
-pub(super) fn accept(evidence: &mut Evidence) {
-    let digest = Inputs::of(evidence).digest(SagaKind::Destroy, &evidence.target);
+/// The caller accepts exactly what this would lose.
+pub(super) fn accept(saga: SagaKind, evidence: &mut Evidence) {
+    let digest = Inputs::of(saga, evidence).digest(saga, &evidence.target);
     evidence.accepted_loss = Some(digest);
+}
+
+pub(super) fn target() -> RecordName {
+    "gateways/lab/workspaces/default/sandboxes/coder".parse().unwrap()
+}
+
+/// Complete, of the recorded incarnation, with every declared root.
+pub(super) fn snapshot() -> Snapshot {
+    Snapshot {
+        name: SNAPSHOT.into(),
+        of: target(),
+        live_id: RECORDED_ID.into(),
+        complete: true,
+        begun: ago(600_000),
+        covered: vec!["/sandbox".into()],
+        files: 3,
+        bytes: 70,
+    }
 }
 
 pub(super) fn record() -> Record {
@@ -83,6 +120,10 @@ pub(super) fn record() -> Record {
         labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
         annotations: BTreeMap::from([("note".to_owned(), "b".to_owned())]),
         snapshot_roots: vec!["/sandbox".into()],
+        last_snapshot: None,
+        snapshot_rules: Some("0a1e".into()),
+        snapshot_excludes: Vec::new(),
+        config_files: vec!["/sandbox/config.json".into()],
         is_default: true,
     }
 }
@@ -159,6 +200,25 @@ pub(super) fn present_of(evidence: &mut Evidence) -> &mut Present {
         Fact::Known { value: Live::Present(present), .. } => present,
         _ => panic!("no sandbox is present"),
     }
+}
+
+/// The snapshot, to break it.
+pub(super) fn snapshot_of(evidence: &mut Evidence) -> &mut Snapshot {
+    match &mut evidence.snapshot {
+        Fact::Known { value: Some(snapshot), .. } => snapshot,
+        _ => panic!("there is no snapshot"),
+    }
+}
+
+/// Another statement of the repository.
+pub(super) fn hold(evidence: &mut Evidence, snapshot: Option<Snapshot>) {
+    evidence.snapshot = Fact::known(snapshot, ago(50));
+}
+
+/// A container of the recorded incarnation at the host's runtime.
+pub(super) fn leave(evidence: &mut Evidence, running: bool) {
+    let container = Compute { id: "c-1".into(), running };
+    evidence.compute = Fact::known(vec![container], ago(60));
 }
 
 /// Another statement of the gateway.

@@ -4,6 +4,7 @@ use salvor_core::{
     Evidence, Fact, Limits, Path, Request, SagaKind, Verdict, Why,
     evidence::{Live, Phase, RecordState},
     path::{choose, verdict},
+    plan::Inputs,
 };
 
 use super::good::{ago, gateway_of, good, present, present_of, record_of, see};
@@ -24,7 +25,7 @@ fn judged(evidence: &Evidence) -> Verdict {
     verdict(&Limits::default(), evidence)
 }
 
-/// The table of the design, row by verdict: auto, revive, rebuild. A destroy is a destroy.
+/// The table of the design, row by verdict: auto, revive, rebuild. All else is what it is called.
 const fn paths(verdict: Verdict) -> [Path; 3] {
     use SagaKind::{Rebuild, Revive, StaleRecovery};
     let revive = Path::Run(Revive);
@@ -51,8 +52,15 @@ fn each_request_has_one_path_for_each_verdict() {
         assert_eq!(choose(Request::Auto, verdict), auto, "{verdict:?}");
         assert_eq!(choose(Request::Revive, verdict), revive, "{verdict:?}");
         assert_eq!(choose(Request::Rebuild, verdict), rebuild, "{verdict:?}");
-        let destroy = Path::Run(SagaKind::Destroy);
-        assert_eq!(choose(Request::Destroy, verdict), destroy, "{verdict:?}");
+        for (request, saga) in [
+            (Request::Destroy, SagaKind::Destroy),
+            (Request::Snapshot, SagaKind::Snapshot),
+            (Request::Restore, SagaKind::Restore),
+            (Request::Copy, SagaKind::Copy),
+            (Request::Prune, SagaKind::Prune),
+        ] {
+            assert_eq!(choose(request, verdict), Path::Run(saga), "{verdict:?}");
+        }
     }
 }
 
@@ -168,10 +176,21 @@ fn every_classified_state_has_a_way_on() {
         for startable in [true, false] {
             let mut evidence = good(SagaKind::Destroy);
             see(&mut evidence, present(phase, startable));
-            accept(&mut evidence);
+            accept(SagaKind::Destroy, &mut evidence);
             let table = guards::table(SagaKind::Destroy);
             let decisions = evaluate(table, &Limits::default(), &evidence);
             assert!(decisions.iter().all(Decision::allows), "{phase:?}: {decisions:?}");
         }
     }
+}
+
+/// Without a repository nothing can be saved, so a live sandbox is not read for a rebuild, and would lose its workspace.
+#[test]
+fn a_rebuild_without_a_repository_saves_nothing() {
+    let mut evidence = good(SagaKind::Rebuild);
+    see(&mut evidence, present(Phase::Ready, false));
+    evidence.snapshot = Fact::known(None, ago(60));
+    assert!(!Inputs::of(SagaKind::Rebuild, &evidence).loses_workspace());
+    evidence.repository = false;
+    assert!(Inputs::of(SagaKind::Rebuild, &evidence).loses_workspace());
 }

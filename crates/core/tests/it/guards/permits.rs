@@ -5,29 +5,32 @@ use std::borrow::Cow;
 use salvor_core::{
     Approved, Decision, Denial, EffectKind, GuardId, Limits, Plan, SagaKind, Verdict,
     check::evaluate,
+    evidence::CopyTo,
     guards,
     id::{Fence, RecoveryName},
     permit::NotApproved,
-    plan::{Inputs, SAGA_VERSION},
+    plan::Inputs,
 };
 
 use super::good::good;
 
-const EFFECTS: [EffectKind; 5] = [
+const EFFECTS: [EffectKind; 9] = [
     EffectKind::Create,
     EffectKind::Delete,
     EffectKind::Start,
     EffectKind::ApplyPolicy,
     EffectKind::ApplyPosture,
+    EffectKind::Snapshot,
+    EffectKind::Restore,
+    EffectKind::DeleteSnapshot,
+    EffectKind::StopCompute,
 ];
-
-const APPROVABLE: [SagaKind; 3] = [SagaKind::StaleRecovery, SagaKind::Revive, SagaKind::Destroy];
 
 fn plan(saga: SagaKind) -> Plan {
     let evidence = good(saga);
-    let inputs = Inputs::of(&evidence);
+    let inputs = Inputs::of(saga, &evidence);
     Plan {
-        saga_version: SAGA_VERSION,
+        saga_version: saga.version(),
         saga,
         target: evidence.target.clone(),
         verdict: Verdict::Lost,
@@ -39,7 +42,7 @@ fn plan(saga: SagaKind) -> Plan {
 
 #[test]
 fn a_whole_and_allowed_plan_is_approved() {
-    for saga in APPROVABLE {
+    for saga in SagaKind::ALL {
         let approved = Approved::new(plan(saga)).unwrap();
         assert_eq!(approved.plan(), &plan(saga));
     }
@@ -47,7 +50,7 @@ fn a_whole_and_allowed_plan_is_approved() {
 
 #[test]
 fn a_plan_with_any_decision_missing_is_not() {
-    for saga in APPROVABLE {
+    for saga in SagaKind::ALL {
         for index in 0..guards::table(saga).len() {
             let mut plan = plan(saga);
             plan.decisions.remove(index);
@@ -62,7 +65,7 @@ fn a_plan_with_any_decision_missing_is_not() {
 
 #[test]
 fn a_plan_with_any_decision_refused_is_not() {
-    for saga in APPROVABLE {
+    for saga in SagaKind::ALL {
         for index in 0..guards::table(saga).len() {
             let mut plan = plan(saga);
             plan.decisions[index].denial = Some(Denial::SandboxAbsent);
@@ -75,7 +78,7 @@ fn a_plan_with_any_decision_refused_is_not() {
 
 #[test]
 fn a_plan_with_decisions_renamed_or_out_of_order_is_not() {
-    for saga in APPROVABLE {
+    for saga in SagaKind::ALL {
         let rows = guards::table(saga).len();
         for index in 0..rows {
             let mut renamed = plan(saga);
@@ -98,7 +101,7 @@ fn a_refusal_beyond_the_table_counts() {
         claim: Cow::Borrowed("the moon is full"),
         denial,
     };
-    for saga in APPROVABLE {
+    for saga in SagaKind::ALL {
         let mut allowed = plan(saga);
         allowed.decisions.push(extra(None));
         assert!(Approved::new(allowed).is_ok());
@@ -117,33 +120,36 @@ fn a_plan_relabelled_as_another_saga_is_not_approved() {
             let mut plan = plan(from);
             plan.saga = to;
             let approved = Approved::new(plan).is_ok();
-            assert_eq!(approved, from == to && from != SagaKind::Rebuild, "{from:?} as {to:?}");
+            assert_eq!(approved, from == to, "{from:?} as {to:?}");
         }
     }
 }
 
-/// No evidence pleases a rebuild's table in this version, so nothing can be approved as one.
-#[test]
-fn a_rebuild_is_never_approved() {
-    let expected = NotApproved::Refused("workspace_is_saved".to_owned());
-    assert_eq!(Approved::new(plan(SagaKind::Rebuild)).unwrap_err(), expected);
-}
-
-/// What each saga may do, from its prose: only a destroy and a stale recovery delete, only a stale recovery creates.
+/// What each saga may do to its target, from its prose.
 const fn may(saga: SagaKind, effect: EffectKind) -> bool {
-    match (saga, effect) {
-        (SagaKind::StaleRecovery, EffectKind::Start)
-        | (SagaKind::Revive, EffectKind::Create | EffectKind::Delete)
-        | (SagaKind::Rebuild, _) => false,
-        (SagaKind::Destroy, effect) => matches!(effect, EffectKind::Delete),
-        (SagaKind::StaleRecovery | SagaKind::Revive, _) => true,
+    use EffectKind::{
+        ApplyPolicy, ApplyPosture, Delete, DeleteSnapshot, Restore, Snapshot, Start, StopCompute,
+    };
+    match saga {
+        // Whatever recreates, and the one that stops what the gateway has lost.
+        SagaKind::StaleRecovery => !matches!(effect, Start | DeleteSnapshot),
+        SagaKind::Rebuild => !matches!(effect, Start | DeleteSnapshot | StopCompute),
+        SagaKind::Revive => matches!(effect, Start | ApplyPolicy | ApplyPosture),
+        SagaKind::Destroy => matches!(effect, Delete),
+        // It thins out what no rule keeps.
+        SagaKind::Snapshot => matches!(effect, Snapshot | DeleteSnapshot),
+        SagaKind::Restore => {
+            matches!(effect, Snapshot | Restore | ApplyPolicy | ApplyPosture)
+        }
+        SagaKind::Copy => matches!(effect, Snapshot),
+        SagaKind::Prune => matches!(effect, DeleteSnapshot),
     }
 }
 
 #[test]
 fn a_permit_is_for_one_effect_of_that_saga_on_that_sandbox() {
     let recovery = RecoveryName::from("recoveries/r1");
-    for saga in APPROVABLE {
+    for saga in SagaKind::ALL {
         let plan = plan(saga);
         let approved = Approved::new(plan.clone()).unwrap();
         for effect in EFFECTS {
@@ -155,6 +161,41 @@ fn a_permit_is_for_one_effect_of_that_saga_on_that_sandbox() {
             assert_eq!(permit.recovery(), &recovery);
             assert_eq!(permit.plan(), &plan.digest);
             assert_eq!(permit.target(), &plan.target);
+        }
+    }
+}
+
+/// A copy and nothing else is made, filled and taken away; the target's own permits never reach it, nor its the target.
+#[test]
+fn a_permit_on_a_copy_is_for_the_copy_that_the_plan_names() {
+    let recovery = RecoveryName::from("recoveries/r1");
+    for saga in SagaKind::ALL {
+        let mut plan = plan(saga);
+        let copy = CopyTo { sandbox: "coder-copy".parse().unwrap(), keep: true };
+        plan.inputs.asked.copy = Some(copy);
+        let approved = Approved::new(plan.clone()).unwrap();
+        for effect in EFFECTS {
+            let permit = approved.permit_on_copy(&recovery, Fence(7), effect);
+            let made = matches!(
+                effect,
+                EffectKind::Create
+                    | EffectKind::Delete
+                    | EffectKind::Restore
+                    | EffectKind::ApplyPolicy
+                    | EffectKind::ApplyPosture
+            );
+            assert_eq!(permit.is_some(), saga == SagaKind::Copy && made, "{saga:?} {effect:?}");
+            let Some(permit) = permit else { continue };
+            let name = "gateways/lab/workspaces/default/sandboxes/coder-copy";
+            assert_eq!(permit.target().to_string(), name);
+            assert_ne!(permit.target(), &plan.target);
+            assert_eq!((permit.effect(), permit.fence()), (effect, Fence(7)));
+            assert_eq!((permit.recovery(), permit.plan()), (&recovery, &plan.digest));
+        }
+        plan.inputs.asked.copy = None;
+        let approved = Approved::new(plan).unwrap();
+        for effect in EFFECTS {
+            assert!(approved.permit_on_copy(&recovery, Fence(7), effect).is_none());
         }
     }
 }

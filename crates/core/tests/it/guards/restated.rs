@@ -3,8 +3,11 @@
 use salvor_core::{
     Evidence, Fact, SagaKind, Timestamp,
     evidence::{
-        Gateway, GatewayIdentity, Live, Phase, Present, ProviderState, Record, RecordState,
+        Channel, Gateway, GatewayIdentity, Live, Phase, Posture, Present, ProviderState, Record,
+        RecordState, Snapshot,
     },
+    id::SandboxPath,
+    name::RecordName,
     plan::Inputs,
 };
 
@@ -16,24 +19,54 @@ const POLICY_BYTES: u64 = 262_144;
 /// Whether everything that the design asks for is the case, under the default limits.
 pub(super) fn holds(saga: SagaKind, evidence: &Evidence) -> bool {
     let now = evidence.now;
+    let active = seen(&evidence.record, now).filter(|r| r.state == RecordState::Active);
+    if saga == SagaKind::Prune {
+        return active.is_some() && seen(&evidence.snapshot, now).is_some();
+    }
     let (Some(record), Some(gateway), Some(live)) =
-        (seen(&evidence.record, now), seen(&evidence.gateway, now), seen(&evidence.live, now))
+        (active, seen(&evidence.gateway, now), seen(&evidence.live, now))
     else {
         return false;
     };
-    if record.state != RecordState::Active || !bound_to(&record.identity, &gateway.identity) {
+    if !bound_to(&record.identity, &gateway.identity) {
         return false;
     }
+    let recreatable =
+        complete(record) && replayable(record, gateway) && providers_work(record, evidence);
     match saga {
         SagaKind::StaleRecovery => {
             absent_for_good(live, gateway, now)
-                && complete(record)
-                && replayable(record, gateway)
-                && providers_work(record, evidence)
+                && recreatable
+                && fits(record, evidence)
+                && seen(&evidence.compute, now).is_some()
         }
-        SagaKind::Revive => complete(record) && at_rest_and_ours(record, live, true),
-        // No version of salvor saves a workspace yet, so nothing may be made anew.
-        SagaKind::Rebuild => false,
+        SagaKind::Revive => {
+            complete(record) && ours_at_rest(record, live).is_some_and(|p| p.startable)
+        }
+        SagaKind::Rebuild => {
+            ours_at_rest(record, live).is_some()
+                && recreatable
+                && fits(record, evidence)
+                && seen(&evidence.compute, now).is_some()
+                && (saved(record, live, evidence) || accepted(saga, evidence))
+        }
+        SagaKind::Snapshot => readable(record, live, evidence),
+        SagaKind::Restore => {
+            alive(record, live)
+                && !matches!(record.posture, Posture::Locked { .. })
+                && fits(record, evidence)
+                && matches!(seen(&evidence.snapshot, now), Some(Some(_)))
+        }
+        SagaKind::Copy => {
+            let named = evidence.asked.snapshot.is_some();
+            let drill = evidence.asked.copy.as_ref().is_some_and(|copy| !copy.keep);
+            let held = matches!(seen(&evidence.snapshot, now), Some(Some(_)));
+            recreatable
+                && fits(record, evidence)
+                && (held || (drill && !named && alive(record, live)))
+                && matches!(seen(&evidence.copy, now), Some(None))
+        }
+        SagaKind::Prune => true,
         SagaKind::Destroy => {
             long_enough(gateway.healthy_since, now) && destroyable(record, live, evidence)
         }
@@ -82,10 +115,72 @@ fn ours(record: &Record, present: &Present) -> bool {
     record.live_id.as_ref().is_some_and(|id| id.as_str() == present.live_id.as_str())
 }
 
-fn at_rest_and_ours(record: &Record, live: &Live, startable: bool) -> bool {
-    let Live::Present(present) = live else { return false };
+fn ours_at_rest<'e>(record: &Record, live: &'e Live) -> Option<&'e Present> {
+    let Live::Present(present) = live else { return None };
     let rest = [Phase::Ready, Phase::Error, Phase::Stopped, Phase::Completed];
-    ours(record, present) && rest.contains(&present.phase) && present.startable == startable
+    (ours(record, present) && rest.contains(&present.phase)).then_some(present)
+}
+
+fn alive(record: &Record, live: &Live) -> bool {
+    ours_at_rest(record, live).is_some_and(|present| present.phase == Phase::Ready)
+}
+
+/// Whether a snapshot's content is the recorded sandbox's: of that incarnation, or the one it was filled from.
+fn own(record: &Record, target: &RecordName, snapshot: &Snapshot) -> bool {
+    let taken_of_it = record.live_id.as_ref().is_some_and(|id| *id == snapshot.live_id);
+    let filled_from_it = record.last_snapshot.as_ref().is_some_and(|name| *name == snapshot.name);
+    *target == snapshot.of && (taken_of_it || filled_from_it)
+}
+
+fn whole(record: &Record, snapshot: &Snapshot) -> bool {
+    let default = [SandboxPath::from("/sandbox")];
+    let roots =
+        if record.snapshot_roots.is_empty() { &default[..] } else { &record.snapshot_roots };
+    let below = |root: &SandboxPath, read: &SandboxPath| {
+        read.as_str() == "/"
+            || root == read
+            || root.as_str().starts_with(&format!("{}/", read.as_str()))
+    };
+    roots.iter().all(|root| snapshot.covered.iter().any(|read| below(root, read)))
+}
+
+/// Nothing to put back and nothing asked for, or exactly what was asked for, and it is good.
+fn fits(record: &Record, evidence: &Evidence) -> bool {
+    match (seen(&evidence.snapshot, evidence.now), &evidence.asked.snapshot) {
+        (None, _) | (Some(None), Some(_)) => false,
+        (Some(None), None) => true,
+        (Some(Some(found)), named) => {
+            named.as_ref().is_none_or(|name| *name == found.name)
+                && found.complete
+                && (evidence.asked.other_sandbox
+                    || (own(record, &evidence.target, found) && whole(record, found)))
+        }
+    }
+}
+
+/// Whether its files survive its delete: they are read first, or its own snapshot holds them.
+fn saved(record: &Record, live: &Live, evidence: &Evidence) -> bool {
+    let container = seen(&evidence.compute, evidence.now).is_some_and(|all| !all.is_empty());
+    let held = seen(&evidence.snapshot, evidence.now).and_then(Option::as_ref);
+    alive(record, live)
+        || (container && evidence.asked.snapshot.is_none())
+        || held.is_some_and(|s| s.complete && own(record, &evidence.target, s) && whole(record, s))
+}
+
+fn accepted(saga: SagaKind, evidence: &Evidence) -> bool {
+    let digest = Inputs::of(saga, evidence).digest(saga, &evidence.target);
+    evidence.accepted_loss == Some(digest)
+}
+
+fn readable(record: &Record, live: &Live, evidence: &Evidence) -> bool {
+    let container = seen(&evidence.compute, evidence.now).is_some_and(|all| !all.is_empty());
+    let foreign = matches!(live, Live::Present(present) if !ours(record, present));
+    !foreign
+        && match evidence.asked.channel {
+            Some(Channel::Exec) => alive(record, live),
+            Some(Channel::Runtime) => container,
+            None => alive(record, live) || container,
+        }
 }
 
 fn replayable(record: &Record, gateway: &Gateway) -> bool {
@@ -115,9 +210,6 @@ fn providers_work(record: &Record, evidence: &Evidence) -> bool {
 fn destroyable(record: &Record, live: &Live, evidence: &Evidence) -> bool {
     match live {
         Live::Absent { since } => long_enough(*since, evidence.now),
-        Live::Present(present) => {
-            let digest = Inputs::of(evidence).digest(SagaKind::Destroy, &evidence.target);
-            ours(record, present) && evidence.accepted_loss == Some(digest)
-        }
+        Live::Present(present) => ours(record, present) && accepted(SagaKind::Destroy, evidence),
     }
 }

@@ -7,8 +7,15 @@ use salvor_core::{
 
 use super::good::{ago, good};
 
-const FACTS: [FactName; 4] =
-    [FactName::Record, FactName::OwnerGateway, FactName::LiveView, FactName::Providers];
+pub(super) const FACTS: [FactName; 7] = [
+    FactName::Record,
+    FactName::OwnerGateway,
+    FactName::LiveView,
+    FactName::Providers,
+    FactName::Snapshot,
+    FactName::Compute,
+    FactName::CopyName,
+];
 
 /// A fact taken away.
 pub(super) fn forget(evidence: &mut Evidence, fact: FactName, why: Why) {
@@ -17,6 +24,9 @@ pub(super) fn forget(evidence: &mut Evidence, fact: FactName, why: Why) {
         FactName::OwnerGateway => evidence.gateway = Fact::unknown(why, "test"),
         FactName::LiveView => evidence.live = Fact::unknown(why, "test"),
         FactName::Providers => evidence.providers = Fact::unknown(why, "test"),
+        FactName::Snapshot => evidence.snapshot = Fact::unknown(why, "test"),
+        FactName::Compute => evidence.compute = Fact::unknown(why, "test"),
+        FactName::CopyName => evidence.copy = Fact::unknown(why, "test"),
     }
 }
 
@@ -33,6 +43,9 @@ pub(super) fn age(evidence: &mut Evidence, fact: FactName, by_ms: u64) {
         FactName::OwnerGateway => set(&mut evidence.gateway, to),
         FactName::LiveView => set(&mut evidence.live, to),
         FactName::Providers => set(&mut evidence.providers, to),
+        FactName::Snapshot => set(&mut evidence.snapshot, to),
+        FactName::Compute => set(&mut evidence.compute, to),
+        FactName::CopyName => set(&mut evidence.copy, to),
     }
 }
 

@@ -4,11 +4,97 @@ use salvor_core::{
     fact::Why,
     id::LiveId,
     saga::{
-        Cause, Failed, ParkReason, Part, Pending, destroy,
+        Cause, Failed, ParkReason, Part, Pending,
+        capture::{CaptureEvent, Gap, NotSaved, Saved},
+        destroy,
         proofs::{Proof, ProofEvent},
+        rebuild,
+        refill::{RefillEvent, Unrestored},
         revive, stale,
     },
+    time::Timestamp,
 };
+
+/// Causes that the first version could write. Golden files only grow, so what is newer comes at the end of a list.
+pub(super) fn first_causes() -> Vec<Cause> {
+    let newer = [Cause::SnapshotUnusable, Cause::RepositoryFailed];
+    Cause::ALL.into_iter().filter(|cause| !newer.contains(cause)).collect()
+}
+
+fn newer_causes() -> Vec<Cause> {
+    let first = first_causes();
+    Cause::ALL.into_iter().filter(|cause| !first.contains(cause)).collect()
+}
+
+pub(super) fn saved() -> Saved {
+    Saved {
+        name: "gateways/lab/snapshots/5a17".into(),
+        begun: Timestamp(1_800_000_000_000),
+        files: 3,
+        bytes: 70,
+    }
+}
+
+fn gap() -> Gap {
+    Gap {
+        snapshot: "gateways/lab/snapshots/0bad".into(),
+        path: Some("/sandbox/db".into()),
+        reason: "CHANGED".to_owned(),
+        count: 2,
+    }
+}
+
+pub(super) fn captures() -> Vec<CaptureEvent> {
+    vec![
+        CaptureEvent::Intended,
+        CaptureEvent::Taken { saved: saved(), verify: true },
+        CaptureEvent::Taken { saved: saved(), verify: false },
+        CaptureEvent::Incomplete(gap()),
+        CaptureEvent::Refused(Cause::RepositoryFailed),
+        CaptureEvent::Refused(Cause::Invalid),
+        CaptureEvent::Doubtful(Cause::AdapterFailed),
+        CaptureEvent::Verified,
+        CaptureEvent::Damaged(Gap { path: None, count: 1, ..gap() }),
+        CaptureEvent::Outdated,
+    ]
+}
+
+pub(super) fn refills() -> Vec<RefillEvent> {
+    let differing =
+        vec![Unrestored { path: "/sandbox/db".into(), reason: "CONTENT_DIFFERS".to_owned() }];
+    vec![
+        RefillEvent::Intended,
+        RefillEvent::Written { files: 3, bytes: 70 },
+        RefillEvent::PartlyWritten { failures: 1 },
+        RefillEvent::NotWritten(Cause::SnapshotUnusable),
+        RefillEvent::Doubtful(Cause::GatewayFailed),
+        RefillEvent::Compared { differing: vec![], count: 0 },
+        RefillEvent::Compared { differing, count: 2 },
+    ]
+}
+
+/// What a part can say of a workspace.
+fn about_data() -> Part {
+    Part::Pending(vec![
+        Pending::NotRestored { path: "/sandbox/db".into(), reason: "CONTENT_DIFFERS".to_owned() },
+        Pending::MoreNotRestored { count: 1 },
+        Pending::NotSalvaged {
+            containers: vec!["c-1".into()],
+            why: NotSaved::Incomplete(gap()),
+            instead: Some(saved().name),
+        },
+        Pending::NotSalvaged {
+            containers: vec!["c-1".into(), "c-2".into()],
+            why: NotSaved::Refused(Cause::NotFound),
+            instead: None,
+        },
+        Pending::NotSalvaged {
+            containers: vec!["c-1".into()],
+            why: NotSaved::Damaged(gap()),
+            instead: None,
+        },
+    ])
+}
 
 fn live() -> LiveId {
     "sb-new".into()
@@ -60,7 +146,13 @@ pub(super) fn stale() -> Vec<stale::Event> {
     use stale::Event as E;
     let mut events = vec![
         E::ClaimIntended,
-        E::Claimed { etag: etag(), entry: entry() },
+        E::Claimed {
+            etag: etag(),
+            entry: entry(),
+            leftover: vec![],
+            salvage: false,
+            restore: None,
+        },
         E::ClaimLost,
         E::Cancelled,
         E::CreateIntended,
@@ -82,7 +174,70 @@ pub(super) fn stale() -> Vec<stale::Event> {
         E::RecordRestored,
         E::Resumed,
     ];
+    events.extend(first_causes().into_iter().map(E::CreateRefused));
+    events.extend(proofs().into_iter().map(E::Proof));
+    events.extend(PARKS.map(E::Parked));
+    // Since snapshots.
+    events.extend(newer_causes().into_iter().map(E::CreateRefused));
+    let found = |leftover: &[&str], salvage, restore| E::Claimed {
+        etag: etag(),
+        entry: entry(),
+        leftover: leftover.iter().map(|id| (*id).into()).collect(),
+        salvage,
+        restore,
+    };
+    events.extend([
+        found(&[], false, Some(saved())),
+        found(&["c-1", "c-2"], true, Some(saved())),
+        found(&["c-1"], true, None),
+        found(&["c-1"], false, Some(saved())),
+        E::StopIntended,
+        E::Stopped,
+        E::StopRefused(Cause::Denied),
+        E::StopDoubtful(Cause::NotSettled),
+        E::Committed { data: about_data() },
+        E::Parked(ParkReason::NameTaken),
+    ]);
+    events.extend(captures().into_iter().map(E::Capture));
+    events.extend(refills().into_iter().map(E::Refill));
+    events
+}
+
+pub(super) fn rebuild() -> Vec<rebuild::Event> {
+    use rebuild::Event as E;
+    let found = |capture, restore| E::Claimed { etag: etag(), entry: entry(), capture, restore };
+    let mut events = vec![
+        E::ClaimIntended,
+        found(true, None),
+        found(true, Some(saved())),
+        found(false, Some(saved())),
+        found(false, None),
+        E::ClaimLost,
+        E::Cancelled,
+        E::DeleteIntended,
+        E::Deleted,
+        E::DeleteDoubtful(Cause::NotSettled),
+        E::StillThere,
+        E::CreateIntended,
+        E::Created(live()),
+        E::Adopted(live()),
+        E::CreateDoubtful(Cause::GatewayFailed),
+        E::NotCreated,
+        E::BecameReady { spec: Part::Proven, providers: Part::Kept },
+        E::NeverReady(failed()),
+        E::Vanished,
+        E::RemoveIntended,
+        E::Removed,
+        E::RemoveDoubtful(Cause::NotSettled),
+        E::Committed,
+        E::RecordRestored,
+        E::Resumed,
+        E::Parked(ParkReason::NameTaken),
+    ];
+    events.extend(Cause::ALL.map(E::DeleteRefused));
     events.extend(Cause::ALL.map(E::CreateRefused));
+    events.extend(captures().into_iter().map(E::Capture));
+    events.extend(refills().into_iter().map(E::Refill));
     events.extend(proofs().into_iter().map(E::Proof));
     events.extend(PARKS.map(E::Parked));
     events
@@ -107,9 +262,10 @@ pub(super) fn revive() -> Vec<revive::Event> {
         E::RecordRestored,
         E::Resumed,
     ];
-    events.extend(Cause::ALL.map(E::StartRefused));
+    events.extend(first_causes().into_iter().map(E::StartRefused));
     events.extend(proofs().into_iter().map(E::Proof));
     events.extend(PARKS.map(E::Parked));
+    events.extend(newer_causes().into_iter().map(E::StartRefused));
     events
 }
 
@@ -129,8 +285,9 @@ pub(super) fn destroy() -> Vec<destroy::Event> {
         E::RecordRestored,
         E::Resumed,
     ];
-    events.extend(Cause::ALL.map(E::DeleteRefused));
+    events.extend(first_causes().into_iter().map(E::DeleteRefused));
     events.extend(PARKS.map(E::Parked));
+    events.extend(newer_causes().into_iter().map(E::DeleteRefused));
     events
 }
 
@@ -159,6 +316,72 @@ const fn stale_variant(event: &stale::Event) -> &'static str {
         E::Removed => "Removed",
         E::RemoveDoubtful(_) => "RemoveDoubtful",
         E::StillThere => "StillThere",
+        E::RecordRestored => "RecordRestored",
+        E::Parked(_) => "Parked",
+        E::Resumed => "Resumed",
+        E::StopIntended => "StopIntended",
+        E::Stopped => "Stopped",
+        E::StopRefused(_) => "StopRefused",
+        E::StopDoubtful(_) => "StopDoubtful",
+        E::Capture(event) => capture_variant(event),
+        E::Refill(event) => refill_variant(event),
+    }
+}
+
+const fn capture_variant(event: &CaptureEvent) -> &'static str {
+    use CaptureEvent as E;
+    match event {
+        E::Intended => "Capture: Intended",
+        E::Taken { .. } => "Capture: Taken",
+        E::Incomplete(_) => "Capture: Incomplete",
+        E::Refused(_) => "Capture: Refused",
+        E::Doubtful(_) => "Capture: Doubtful",
+        E::Verified => "Capture: Verified",
+        E::Damaged(_) => "Capture: Damaged",
+        E::Outdated => "Capture: Outdated",
+    }
+}
+
+const fn refill_variant(event: &RefillEvent) -> &'static str {
+    use RefillEvent as E;
+    match event {
+        E::Intended => "Refill: Intended",
+        E::Written { .. } => "Refill: Written",
+        E::PartlyWritten { .. } => "Refill: PartlyWritten",
+        E::NotWritten(_) => "Refill: NotWritten",
+        E::Doubtful(_) => "Refill: Doubtful",
+        E::Compared { .. } => "Refill: Compared",
+    }
+}
+
+const fn rebuild_variant(event: &rebuild::Event) -> &'static str {
+    use rebuild::Event as E;
+    match event {
+        E::ClaimIntended => "ClaimIntended",
+        E::Claimed { .. } => "Claimed",
+        E::ClaimLost => "ClaimLost",
+        E::Cancelled => "Cancelled",
+        E::Capture(event) => capture_variant(event),
+        E::DeleteIntended => "DeleteIntended",
+        E::Deleted => "Deleted",
+        E::DeleteRefused(_) => "DeleteRefused",
+        E::DeleteDoubtful(_) => "DeleteDoubtful",
+        E::StillThere => "StillThere",
+        E::CreateIntended => "CreateIntended",
+        E::Created(_) => "Created",
+        E::Adopted(_) => "Adopted",
+        E::CreateRefused(_) => "CreateRefused",
+        E::CreateDoubtful(_) => "CreateDoubtful",
+        E::NotCreated => "NotCreated",
+        E::BecameReady { .. } => "BecameReady",
+        E::NeverReady(_) => "NeverReady",
+        E::Vanished => "Vanished",
+        E::RemoveIntended => "RemoveIntended",
+        E::Removed => "Removed",
+        E::RemoveDoubtful(_) => "RemoveDoubtful",
+        E::Refill(event) => refill_variant(event),
+        E::Proof(_) => "Proof",
+        E::Committed => "Committed",
         E::RecordRestored => "RecordRestored",
         E::Parked(_) => "Parked",
         E::Resumed => "Resumed",
@@ -212,7 +435,8 @@ const fn destroy_variant(event: &destroy::Event) -> &'static str {
 fn the_lists_leave_no_event_out() {
     use std::collections::BTreeSet;
     let of = |names: BTreeSet<&str>| names.len();
-    assert_eq!(of(stale().iter().map(stale_variant).collect()), 24);
+    assert_eq!(of(stale().iter().map(stale_variant).collect()), 28 + 8 + 6);
+    assert_eq!(of(rebuild().iter().map(rebuild_variant).collect()), 26 + 8 + 6);
     assert_eq!(of(revive().iter().map(revive_variant).collect()), 18);
     assert_eq!(of(destroy().iter().map(destroy_variant).collect()), 13);
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::events;
 
-fn stored_as<E>(events: &[E], golden: &str)
+pub(super) fn stored_as<E>(events: &[E], golden: &str)
 where
     E: Serialize + DeserializeOwned + PartialEq + Debug + Narrate,
 {
@@ -38,6 +38,11 @@ fn a_stale_recoverys_journal_is_stored_as_ever() {
 }
 
 #[test]
+fn a_rebuilds_journal_is_stored_as_ever() {
+    stored_as(&events::rebuild(), include_str!("golden/rebuild.jsonl"));
+}
+
+#[test]
 fn a_revives_journal_is_stored_as_ever() {
     stored_as(&events::revive(), include_str!("golden/revive.jsonl"));
 }
@@ -49,9 +54,10 @@ fn a_destroys_journal_is_stored_as_ever() {
 
 #[test]
 fn what_is_not_an_event_is_not_read_as_one() {
-    use salvor_core::saga::{destroy, revive, stale};
+    use salvor_core::saga::{destroy, rebuild, revive, stale};
     for line in ["\"Deleted2\"", "{}", "null", "{\"Created\":7}", "\"Created\"", ""] {
         assert!(serde_json::from_str::<stale::Event>(line).is_err(), "{line}");
+        assert!(serde_json::from_str::<rebuild::Event>(line).is_err(), "{line}");
         assert!(serde_json::from_str::<revive::Event>(line).is_err(), "{line}");
         assert!(serde_json::from_str::<destroy::Event>(line).is_err(), "{line}");
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use salvor_core::saga::{Ending, Next, ParkReason, Saga, fold, proofs::Proof};
+use salvor_core::saga::{Cause, Ending, Next, ParkReason, Saga, fold, proofs::Proof, renews};
 use salvor_core::{
     fact::Why,
     saga::{Part, Pending, proofs::ProofEvent},
@@ -13,6 +13,14 @@ use super::world::{Fault, World};
 /// One saga's steps on the world, and what must be true of it.
 pub(super) trait Model {
     type S: Saga<State: Eq + Debug, Event: Eq + Debug>;
+
+    /// Steps of a run without a fault, and some more.
+    const STEPS: usize = 9;
+
+    /// The faults that differ to it.
+    fn faults() -> Vec<Fault> {
+        faults()
+    }
 
     /// The worlds in which its plan would have been allowed.
     fn worlds() -> Vec<World>;
@@ -30,6 +38,28 @@ pub(super) trait Model {
 
     /// What holds at the end.
     fn check_end(before: &World, after: &World, ending: &Ending);
+}
+
+/// The faults that differ to every saga.
+pub(super) fn faults() -> Vec<Fault> {
+    let causes = [Cause::GatewayFailed, Cause::Invalid, Cause::AlreadyExists, Cause::NotFound];
+    let mut faults = causes.map(Fault::Refuse).to_vec();
+    faults.extend([
+        Fault::DoubtYes(Cause::GatewayFailed),
+        Fault::DoubtNot(Cause::GatewayFailed),
+        Fault::Die,
+        Fault::DieBefore,
+        Fault::Blind(Why::Unavailable),
+        Fault::Slow,
+        Fault::RegistryDown,
+        Fault::Stranger,
+        Fault::Return,
+        Fault::Vanish,
+        Fault::Fail,
+        Fault::Edit,
+        Fault::Cancel,
+    ]);
+    faults
 }
 
 pub(super) type State<M> = <<M as Model>::S as Saga>::State;
@@ -71,12 +101,14 @@ pub(super) struct Run<M: Model> {
     pub(super) world: World,
     pub(super) journal: Vec<Event<M>>,
     state: State<M>,
+    /// The process that was at work is gone.
+    dead: bool,
     /// The world at some time, and how much of the journal was written then.
     pub(super) moments: Vec<(usize, World)>,
 }
 
 /// More than any recovery needs once nothing goes wrong any more: three attempts of two steps, and the way out.
-const STEPS_WHEN_CALM: usize = 40;
+const STEPS_WHEN_CALM: usize = 60;
 
 impl<M: Model> Run<M> {
     pub(super) fn new(world: World) -> Self {
@@ -87,7 +119,20 @@ impl<M: Model> Run<M> {
     pub(super) fn resume(world: World, journal: Vec<Event<M>>) -> Self {
         let state = fold::<M::S>(&journal).expect("a prefix of a journal is a journal");
         let moments = vec![(journal.len(), world.clone())];
-        Self { world, journal, state, moments }
+        let dead = !journal.is_empty();
+        Self { world, journal, state, dead, moments }
+    }
+
+    /// Another process, or the same one after a wait: what it journals first, and what has happened meanwhile.
+    fn take_up(&mut self) {
+        self.dead = false;
+        self.world.live_on();
+        if matches!(M::S::next(&self.state), Next::Park(_)) {
+            self.write(M::S::resumed());
+        }
+        if let Some(void) = M::S::taken_up(&self.state) {
+            self.write(void);
+        }
     }
 
     /// Runs through the faults, one a step, and then without any to the end.
@@ -106,10 +151,13 @@ impl<M: Model> Run<M> {
     }
 
     fn advance(&mut self, fault: Fault) -> Option<Ending> {
+        if self.dead {
+            self.take_up();
+        }
         let step = match M::S::next(&self.state) {
             Next::Finished(ending) => return Some(ending),
             Next::Park(_) => {
-                self.write(M::S::resumed());
+                self.take_up();
                 return None;
             }
             Next::Do(step) | Next::Compensate(step) => step,
@@ -122,6 +170,7 @@ impl<M: Model> Run<M> {
         if let Some(intent) = M::S::intent(&self.state, step) {
             self.write(intent);
         }
+        self.dead = matches!(fault, Fault::Die | Fault::DieBefore);
         if fault == Fault::DieBefore {
             return None;
         }
@@ -137,6 +186,7 @@ impl<M: Model> Run<M> {
     fn write(&mut self, event: Event<M>) {
         let next = M::S::apply(self.state.clone(), &event);
         self.state = next.unwrap_or_else(|illegal| panic!("{illegal} after {:?}", self.journal));
+        self.world.round += u32::from(renews(&event));
         self.journal.push(event);
         self.moments.push((self.journal.len(), self.world.clone()));
     }

@@ -1,13 +1,17 @@
 //! The transition tables, written a second time: each event in each state, accepted exactly where the table says.
 
 use salvor_core::saga::{
-    Cause, Saga, destroy, fold, proofs::Proof, proofs::ProofEvent, revive, stale,
+    Cause, Saga, capture::CaptureEvent, destroy, fold, proofs::Proof, proofs::ProofEvent,
+    refill::RefillEvent, revive,
 };
 
 use super::events;
 
+mod rebuild;
+mod stale;
+
 /// Causes after which asking again may help, while there are attempts left.
-const PASSING: [Cause; 7] = [
+pub(super) const PASSING: [Cause; 8] = [
     Cause::AlreadyExists,
     Cause::WrongPhase,
     Cause::GatewayFailed,
@@ -15,13 +19,14 @@ const PASSING: [Cause; 7] = [
     Cause::NotSettled,
     Cause::AdapterFailed,
     Cause::MaterialUnavailable,
+    Cause::RepositoryFailed,
 ];
 
 /// A state by name, and a journal that leads there.
-type Reached<E> = (&'static str, Vec<E>);
+pub(super) type Reached<E> = (&'static str, Vec<E>);
 
 /// Holds a saga to its table: the phase that follows, or that nothing may.
-fn hold<S: Saga>(
+pub(super) fn hold<S: Saga>(
     states: Vec<Reached<S::Event>>,
     events: &[S::Event],
     expected: fn(&str, &S::Event) -> Option<&'static str>,
@@ -37,7 +42,7 @@ fn hold<S: Saga>(
 }
 
 /// Parking and resuming, which are the same everywhere.
-fn waiting(state: &str) -> Option<&'static str> {
+pub(super) fn waiting(state: &str) -> Option<&'static str> {
     match state {
         "done" | "rolled_back" => None,
         parked if parked.starts_with("parked") => None,
@@ -61,8 +66,8 @@ fn proof(state: &str, event: &ProofEvent) -> Option<&'static str> {
 }
 
 /// A refusal, or nothing done: again, twice at most, and not if asking again cannot help.
-fn again(state: &str, cause: Cause, claimed: &'static str) -> &'static str {
-    if state.ends_with("#3") || !PASSING.contains(&cause) { "undoing" } else { claimed }
+fn again(state: &str, cause: Cause, once_more: &'static str, enough: &'static str) -> &'static str {
+    if state.ends_with("#3") || !PASSING.contains(&cause) { enough } else { once_more }
 }
 
 fn proven() -> Vec<ProofEvent> {
@@ -86,89 +91,75 @@ fn with<E: Clone>(start: &[E], more: &[E]) -> Vec<E> {
     [start, more].concat()
 }
 
-// === stale recovery ===
+// === workspaces, which are the same wherever they are read and put back ===
 
-fn stale_states() -> Vec<Reached<stale::Event>> {
-    use stale::Event as E;
-    let find = |wanted: fn(&E) -> bool| events::stale().into_iter().find(wanted).unwrap();
-    let claimed = find(|e| matches!(e, E::Claimed { .. }));
-    let ready = find(|e| matches!(e, E::BecameReady { .. }));
-    let never = find(|e| matches!(e, E::NeverReady(_)));
-    let park = find(|e| matches!(e, E::Parked(_)));
-    let mut proofs = proven().into_iter().map(E::Proof);
-    let mut proof = || proofs.next().unwrap();
-    let committed = find(|e| matches!(e, E::Committed { .. }));
-
-    let mut states = vec![("accepted", vec![])];
-    states.extend(chain(
-        &[],
-        vec![
-            ("claiming", E::ClaimIntended),
-            ("claimed", claimed.clone()),
-            ("creating#1", E::CreateIntended),
-            ("created", E::Created("sb-new".into())),
-            ("proving policy", ready),
-            ("proving posture", proof()),
-            ("proving readiness", proof()),
-            ("proving nothing", proof()),
-            ("done", committed),
-        ],
-    ));
-    let claimed = vec![E::ClaimIntended, claimed];
-    let once = [E::CreateIntended, E::NotCreated];
-    let failing = with(&once, &once);
-    states.push(("creating#3", with(&with(&claimed, &failing), &[E::CreateIntended])));
-    let created = with(&claimed, &[E::CreateIntended, E::Adopted("sb-new".into())]);
-    states.extend(chain(
-        &created,
-        vec![
-            ("rejected", never),
-            ("removing", E::RemoveIntended),
-            ("undoing", E::Removed),
-            ("rolled_back", E::RecordRestored),
-        ],
-    ));
-    states.push(("parked created", with(&created, std::slice::from_ref(&park))));
-    states.push(("parked accepted", vec![park]));
-    states
+fn taken() -> CaptureEvent {
+    CaptureEvent::Taken { saved: events::saved(), verify: true }
 }
 
-fn stale_table(state: &str, event: &stale::Event) -> Option<&'static str> {
-    use stale::Event as E;
-    let creating = state.starts_with("creating");
+/// After which a snapshot is tried again.
+const fn passing() -> CaptureEvent {
+    CaptureEvent::Refused(Cause::RepositoryFailed)
+}
+
+/// One round of writing after which something differs.
+fn refilled() -> [RefillEvent; 3] {
+    [
+        RefillEvent::Intended,
+        RefillEvent::PartlyWritten { failures: 1 },
+        RefillEvent::Compared { differing: vec![], count: 1 },
+    ]
+}
+
+/// What follows while something is read: the state's name ends with how far that is. `saved`, `failed`: what its end leads to.
+fn capture(
+    state: &str,
+    event: &CaptureEvent,
+    at: &'static str,
+    saved: &'static str,
+    failed: &'static str,
+) -> Option<&'static str> {
+    use CaptureEvent as E;
+    let taking = state.contains(" taking");
     Some(match event {
-        E::Cancelled if state == "accepted" => "rolled_back",
-        E::ClaimIntended if matches!(state, "accepted" | "claiming") => "claiming",
-        E::Claimed { .. } if state == "claiming" => "claimed",
-        E::ClaimLost if state == "claiming" => "rolled_back",
-        E::CreateIntended if state == "claimed" => "creating",
-        E::Cancelled if state == "claimed" => "undoing",
-        E::Created(_) | E::Adopted(_) if creating => "created",
-        E::CreateDoubtful(_) | E::CreateRefused(Cause::AlreadyExists) if creating => "creating",
-        E::CreateRefused(cause) if creating => again(state, *cause, "claimed"),
-        E::NotCreated if creating => again(state, Cause::GatewayFailed, "claimed"),
-        E::Stranger(_) if creating || state == "created" => "undoing",
-        E::Returned if creating => "undoing",
-        E::BecameReady { .. } if state == "created" => "proving",
-        E::NeverReady(_) | E::Cancelled if state == "created" => "rejected",
-        E::Vanished if state == "created" => "undoing",
-        E::Proof(event) => return proof(state, event),
-        E::Committed { .. } if state == "proving nothing" => "done",
-        E::RemoveIntended if state == "rejected" => "removing",
-        E::Removed if state == "removing" => "undoing",
-        E::RemoveDoubtful(_) if state == "removing" => "removing",
-        E::StillThere if state == "removing" => "rejected",
-        E::RecordRestored if state == "undoing" => "rolled_back",
-        E::Parked(_) => return waiting(state),
-        E::Resumed if state == "parked created" => "created",
-        E::Resumed if state == "parked accepted" => "accepted",
+        E::Intended if taking || state.contains(" wanted") => at,
+        E::Doubtful(_) | E::Taken { verify: true, .. } if taking => at,
+        E::Taken { verify: false, .. } if taking => saved,
+        E::Incomplete(_) if taking => failed,
+        E::Refused(cause) if taking => again(state, *cause, at, failed),
+        E::Verified if state.ends_with(" taken") => saved,
+        E::Damaged(_) if state.ends_with(" taken") => failed,
+        E::Outdated if taking || state.ends_with(" taken") => at,
         _ => return None,
     })
 }
 
-#[test]
-fn the_stale_recovery_is_its_table() {
-    hold::<stale::StaleRecovery>(stale_states(), &events::stale(), stale_table);
+/// What follows while a snapshot that was not taken now is read back.
+const fn checked(event: &CaptureEvent, intact: &'static str) -> Option<&'static str> {
+    match event {
+        CaptureEvent::Verified => Some(intact),
+        CaptureEvent::Damaged(_) => Some("undoing"),
+        _ => None,
+    }
+}
+
+/// What follows while a workspace is put back.
+fn refill(state: &str, event: &RefillEvent) -> Option<&'static str> {
+    use RefillEvent as E;
+    let writing = state.starts_with("filling writing");
+    let written = state.starts_with("filling written");
+    Some(match event {
+        E::Intended if writing || state.starts_with("filling wanted") => "filling",
+        E::Written { .. } | E::PartlyWritten { .. } | E::NotWritten(_) | E::Doubtful(_)
+            if writing =>
+        {
+            "filling"
+        }
+        E::Compared { count: 0, .. } if written => "proving",
+        E::Compared { .. } if written && state.ends_with("#3") => "proving",
+        E::Compared { .. } if written => "filling",
+        _ => return None,
+    })
 }
 
 // === revive ===
@@ -221,8 +212,8 @@ fn revive_table(state: &str, event: &revive::Event) -> Option<&'static str> {
         E::Cancelled if state == "claimed" => "undoing",
         E::Started if starting => "started",
         E::StartDoubtful(_) if starting => "starting",
-        E::StartRefused(cause) if starting => again(state, *cause, "claimed"),
-        E::NotStarted if starting => again(state, Cause::NotSettled, "claimed"),
+        E::StartRefused(cause) if starting => again(state, *cause, "claimed", "undoing"),
+        E::NotStarted if starting => again(state, Cause::NotSettled, "claimed", "undoing"),
         E::Gone | E::Stranger(_) if starting || state == "started" => "undoing",
         E::BecameReady { .. } if state == "started" => "proving",
         E::FailedAgain(_) if state == "started" => "undoing",
@@ -290,7 +281,7 @@ fn destroy_table(state: &str, event: &destroy::Event) -> Option<&'static str> {
             "deleting"
         }
         E::StillThere if deleting => "claimed",
-        E::DeleteRefused(cause) if deleting => again(state, *cause, "claimed"),
+        E::DeleteRefused(cause) if deleting => again(state, *cause, "claimed", "undoing"),
         E::Buried if state == "gone" => "done",
         E::RecordRestored if state == "undoing" => "rolled_back",
         E::Parked(_) => return waiting(state),

@@ -29,6 +29,32 @@ pub(super) struct Sandbox {
     pub(super) id: u32,
     pub(super) owner: Owner,
     pub(super) phase: Phase,
+    /// What is in its workspace. Whatever is written is a number that nothing had before.
+    pub(super) files: u32,
+}
+
+/// What the host's runtime holds although the gateway has lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Container {
+    pub(super) running: bool,
+    pub(super) files: u32,
+}
+
+/// A snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shot {
+    pub(super) id: u32,
+    pub(super) files: u32,
+    pub(super) complete: bool,
+}
+
+/// What a plan says of the workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// It is read first.
+    pub(super) capture: bool,
+    /// This one is put back, unless what is read takes its place.
+    pub(super) restore: Option<Shot>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +89,21 @@ pub(super) struct World {
     pub(super) created: u32,
     /// Whether something outside took the recorded sandbox away.
     pub(super) taken: bool,
+    /// Whether something outside took a live one of the saga's away.
+    pub(super) lost: bool,
+    pub(super) plan: Plan,
+    pub(super) container: Option<Container>,
+    /// The repository.
+    pub(super) repo: Vec<Shot>,
+    /// The adapter's finished work: it answers a request that it knows with what came of it.
+    finished: Vec<(String, Shot)>,
+    /// How often what was asked for before became of another time.
+    pub(super) round: u32,
+    /// Whether the record says what came of it, and what that is.
+    pub(super) noted: Option<bool>,
+    /// The copy that has a record of its own.
+    pub(super) registered: Option<u32>,
+    next_files: u32,
     next_id: u32,
 }
 
@@ -99,6 +140,12 @@ pub(super) enum Fault {
     Edit,
     /// Somebody asks to go back.
     Cancel,
+    /// Something cannot be read, or be written.
+    Gap,
+    /// What is in the repository is not what was put there.
+    Damage,
+    /// What the saga made and is live is lost.
+    Lose,
 }
 
 pub(super) const RECORDED: u32 = 1;
@@ -107,7 +154,7 @@ pub(super) const RECORDED: u32 = 1;
 
 impl World {
     pub(super) fn new(recorded: Option<Phase>, unique: bool) -> Self {
-        let holder = |phase| Sandbox { id: RECORDED, owner: Owner::Recorded, phase };
+        let holder = |phase| Sandbox { id: RECORDED, owner: Owner::Recorded, phase, files: 5 };
         Self {
             holders: recorded.map(holder).into_iter().collect(),
             unique,
@@ -117,8 +164,52 @@ impl World {
             deleted: Vec::new(),
             created: 0,
             taken: false,
+            lost: false,
+            plan: Plan { capture: false, restore: None },
+            container: None,
+            repo: Vec::new(),
+            finished: Vec::new(),
+            round: 0,
+            noted: None,
+            registered: None,
+            next_files: 6,
             next_id: RECORDED + 1,
         }
+    }
+
+    /// The same, with what a plan says of the workspace; a snapshot to put back is in the repository.
+    pub(super) fn planned(mut self, capture: bool, restore: Option<u32>) -> Self {
+        let shot = |files| Shot { id: 0, files, complete: true };
+        self.plan = Plan { capture, restore: restore.map(shot) };
+        self.repo = self.plan.restore.into_iter().collect();
+        self
+    }
+
+    /// The same, with a container that the gateway has lost.
+    pub(super) fn left(mut self, running: bool) -> Self {
+        self.container = Some(Container { running, files: 5 });
+        self
+    }
+
+    /// Time passes: no process of salvor's is there, agents are at work, and whoever had taken the name goes away.
+    pub(super) fn live_on(&mut self) {
+        self.next_files += 1;
+        let recorded = |s: &&mut Sandbox| s.owner == Owner::Recorded && s.phase == Phase::Ready;
+        for sandbox in self.holders.iter_mut().filter(recorded) {
+            sandbox.files = self.next_files;
+        }
+        for container in self.container.iter_mut().filter(|container| container.running) {
+            container.files = self.next_files;
+        }
+        self.holders.retain(|sandbox| sandbox.owner != Owner::Stranger);
+    }
+
+    /// All but what was in files, and what snapshots were taken of it: those may differ from one way to the other.
+    pub(super) fn shape(&self) -> impl PartialEq + std::fmt::Debug + use<> {
+        let bare =
+            |all: &[Sandbox]| -> Vec<_> { all.iter().map(|s| (s.id, s.owner, s.phase)).collect() };
+        let running = self.container.map(|container| container.running);
+        (bare(&self.holders), self.record.clone(), bare(&self.deleted), self.created, running)
     }
 
     pub(super) fn by_id(&mut self, id: u32) -> Option<&mut Sandbox> {
@@ -139,8 +230,8 @@ impl World {
         match fault {
             Fault::Stranger if free => self.appear(Owner::Stranger, Phase::Ready),
             Fault::Return if free && !self.taken && self.deleted.is_empty() => {
-                let phase = Phase::Ready;
-                self.holders.push(Sandbox { id: RECORDED, owner: Owner::Recorded, phase });
+                let (phase, files) = (Phase::Ready, 5);
+                self.holders.push(Sandbox { id: RECORDED, owner: Owner::Recorded, phase, files });
             }
             Fault::Vanish => {
                 let lost = |s: &Sandbox| s.owner != Owner::Stranger && s.phase != Phase::Ready;
@@ -152,13 +243,18 @@ impl World {
                     sandbox.phase = Phase::Error;
                 }
             }
+            Fault::Lose => {
+                let live = |s: &Sandbox| s.owner == Owner::Ours && s.phase == Phase::Ready;
+                self.lost |= self.holders.iter().any(live);
+                self.holders.retain(|sandbox| !live(sandbox));
+            }
             Fault::Edit if self.record.mark == Mark::Active => self.record.content += 1,
             _ => {}
         }
     }
 
     fn appear(&mut self, owner: Owner, phase: Phase) {
-        self.holders.push(Sandbox { id: self.next_id, owner, phase });
+        self.holders.push(Sandbox { id: self.next_id, owner, phase, files: 0 });
         self.next_id += 1;
     }
 
@@ -196,6 +292,39 @@ impl World {
         })
     }
 
+    // --- the adapter's own methods ---
+
+    /// Reads what is at `files` into the repository.
+    pub(super) fn snapshot(&mut self, request: &str, files: u32, fault: Fault) -> Effect<Shot> {
+        self.effect(fault, |world| {
+            if let Some((_, shot)) = world.finished.iter().find(|(known, _)| known == request) {
+                return Ok(*shot);
+            }
+            let id = u32::try_from(world.repo.len()).expect("small") + 1;
+            let shot = Shot { id, files, complete: fault != Fault::Gap };
+            world.repo.push(shot);
+            world.finished.push((request.to_owned(), shot));
+            Ok(shot)
+        })
+    }
+
+    /// Writes a snapshot into a sandbox.
+    pub(super) fn refill(&mut self, id: u32, shot: Shot, fault: Fault) -> Effect<()> {
+        self.effect(fault, |world| {
+            let why_not = world.why_not();
+            let sandbox = world.by_id(id).ok_or(why_not)?;
+            sandbox.files = if fault == Fault::Gap { u32::MAX } else { shot.files };
+            Ok(())
+        })
+    }
+
+    pub(super) fn stop_container(&mut self, fault: Fault) -> Effect<()> {
+        self.effect(fault, |world| {
+            world.container.as_mut().ok_or(Cause::NotFound)?.running = false;
+            Ok(())
+        })
+    }
+
     fn why_not(&self) -> Cause {
         if self.holders.is_empty() { Cause::NotFound } else { Cause::OtherIncarnation }
     }
@@ -218,6 +347,11 @@ impl World {
                 Err(cause) => Effect::NotApplied(cause),
             },
         }
+    }
+
+    /// Whether the record is the one that the plan was made from.
+    pub(super) const fn is_planned(&self) -> bool {
+        self.record.content == self.planned
     }
 
     // --- the registry's methods: compare-and-swap, so that doing them again is seen as done ---

@@ -49,8 +49,11 @@ pub(super) fn about_what_it_lacks() -> Vec<Case> {
     use RecordPart::{Agent, GatewayIdentity, LiveId, Policy, Spec};
     let no_id = "the record holds no id of a sandbox that was live";
     vec![
-        incomplete("record_is_complete", LiveId, no_id, |e| record_of(e).live_id = None)
-            .also(&["sandbox_is_the_recorded_one"]),
+        incomplete("record_is_complete", LiveId, no_id, |e| record_of(e).live_id = None).also(&[
+            "sandbox_is_the_recorded_one",
+            "chosen_snapshot_fits",
+            "workspace_can_be_saved",
+        ]),
         incomplete(
             "record_is_complete",
             GatewayIdentity,
@@ -83,7 +86,8 @@ pub(super) fn about_what_it_lacks() -> Vec<Case> {
         })
         .also(&["record_is_complete", "spec_can_be_replayed"]),
         incomplete("sandbox_is_the_recorded_one", LiveId, no_id, |e| record_of(e).live_id = None)
-            .also(&["record_is_complete"]),
+            .also(&["record_is_complete", "chosen_snapshot_fits", "workspace_can_be_saved"]),
+        incomplete("sandbox_can_be_read", LiveId, no_id, |e| record_of(e).live_id = None),
         incomplete("name_is_free_or_ours", LiveId, no_id, |e| record_of(e).live_id = None),
     ]
 }

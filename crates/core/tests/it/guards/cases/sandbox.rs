@@ -84,13 +84,17 @@ pub(super) fn about_presence() -> Vec<Case> {
         foreign("absence_has_settled").also(&["sandbox_is_absent"]),
         stamped("sandbox_is_absent").also(&["absence_has_settled"]),
         stamped("name_is_free_or_ours"),
-        foreign("sandbox_is_the_recorded_one"),
+        foreign("sandbox_is_the_recorded_one").also(&["sandbox_is_live"]),
+        foreign("sandbox_can_be_read"),
         foreign("name_is_free_or_ours"),
         too_recent("absence_has_settled").only(&[StaleRecovery]),
         too_recent("absence_if_any_has_settled").only(&[Destroy]),
-        absent("sandbox_is_the_recorded_one").also(&["phase_can_be_started", "workspace_is_saved"]),
+        absent("sandbox_is_the_recorded_one").also(&[
+            "phase_can_be_started",
+            "sandbox_is_live",
+            "workspace_can_be_saved",
+        ]),
         absent("phase_can_be_started").also(&["sandbox_is_the_recorded_one"]),
-        absent("workspace_is_saved").also(&["sandbox_is_the_recorded_one"]),
     ]
 }
 
@@ -125,14 +129,6 @@ pub(super) fn about_phases() -> Vec<Case> {
             "NOT_STARTABLE",
             "a start does not mend phase COMPLETED on this gateway",
             |e| see(e, present(Phase::Completed, false)),
-        ),
-        case(
-            "workspace_is_saved",
-            Denial::NoCompleteSnapshot { phase: Phase::Error },
-            "NO_COMPLETE_SNAPSHOT",
-            "the sandbox exists (ERROR), making it anew would delete it, and no complete snapshot \
-             holds its workspace",
-            |_| (),
         ),
     ]
 }

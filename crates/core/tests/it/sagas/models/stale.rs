@@ -3,16 +3,17 @@
 use salvor_core::{
     id::LiveId,
     saga::{
-        Effect, Ending, Failed, ParkReason, Part,
+        Cause, Effect, Ending, Failed, ParkReason, Part, Pending,
+        capture::Capture,
         stale::{Event, StaleRecovery, State, Step},
     },
 };
 
 use crate::sagas::{
-    model::{Model, Performed, look, prove, write},
+    model::{Model, Performed, faults, look, prove, write},
+    models::workspace,
     world::{Fault, Mark, Owner, Phase, World},
 };
-use salvor_core::saga::Cause;
 
 pub(in crate::sagas) struct Stale;
 
@@ -27,8 +28,23 @@ fn number(live: &LiveId) -> u32 {
 impl Model for Stale {
     type S = StaleRecovery;
 
+    const STEPS: usize = 12;
+
+    fn faults() -> Vec<Fault> {
+        faults().into_iter().chain([Fault::Gap, Fault::Damage]).collect()
+    }
+
+    /// Nothing is known of the files; a snapshot holds them; a container does too, running or not, to be read or not.
     fn worlds() -> Vec<World> {
-        [true, false].map(|unique| World::new(None, unique)).into()
+        let lost = |unique| World::new(None, unique);
+        vec![
+            lost(true),
+            lost(false),
+            lost(true).planned(false, Some(4)),
+            lost(true).planned(true, None).left(true),
+            lost(false).planned(true, Some(4)).left(false),
+            lost(true).planned(false, Some(4)).left(true),
+        ]
     }
 
     fn perform(world: &mut World, state: &State, step: Step, fault: Fault) -> Performed<Self> {
@@ -40,13 +56,35 @@ impl Model for Stale {
                 Effect::MaybeApplied(cause) => Event::CreateDoubtful(cause),
             }),
             (Step::ResolveCreate, _) => look(fault).map(|()| who_has_the_name(world)),
-            (Step::AwaitReady, State::Created(id)) => {
-                look(fault).and_then(|()| await_ready(world, number(id), fault))
+            (Step::AwaitReady, State::Created { live, .. }) => {
+                look(fault).and_then(|()| await_ready(world, number(live), fault))
+            }
+            (Step::StopLeftover, _) => Ok(match world.stop_container(fault) {
+                Effect::Applied(()) => Event::Stopped,
+                Effect::NotApplied(cause) => Event::StopRefused(cause),
+                Effect::MaybeApplied(cause) => Event::StopDoubtful(cause),
+            }),
+            (Step::Capture(step), State::Salvaging { capture, .. }) => {
+                let container = world.container.expect("there is something to read");
+                assert!(!container.running, "it is read while it runs");
+                let event = workspace::capture(world, step, capture, Some(container.files), fault);
+                event.map(Event::Capture)
+            }
+            (Step::Capture(step), State::Checking { from, .. }) => {
+                let taken = Capture::Taken(from.clone());
+                workspace::capture(world, step, &taken, None, fault).map(Event::Capture)
+            }
+            (Step::Refill(step), State::Filling { fresh, from, refill, .. }) => {
+                let id = number(&fresh.live);
+                if world.by_id(id).is_none() {
+                    return Ok(Event::Vanished);
+                }
+                workspace::refill(world, step, refill, (id, from), fault).map(Event::Refill)
             }
             (Step::Prove(proof), _) => Ok(Event::Proof(prove(proof, fault))),
-            (Step::Commit, State::Proving { live, .. }) => {
+            (Step::Commit, State::Proving { fresh, .. }) => {
                 write(fault)?;
-                world.commit(number(live));
+                world.commit(number(&fresh.live));
                 Ok(Event::Committed { data: Part::Gone })
             }
             (Step::RemoveCreated, State::Removing { live, .. }) => {
@@ -75,15 +113,21 @@ impl Model for Stale {
         assert!(world.count(Owner::Ours) <= 1, "two of ours: {world:?}");
         let ours_alone = world.deleted.iter().all(|s| s.owner == Owner::Ours);
         assert!(ours_alone, "something else was deleted: {world:?}");
+        let running = world.container.is_some_and(|container| container.running);
+        assert!(!running || world.created == 0, "two of it run: {world:?}");
     }
 
     fn check_end(before: &World, after: &World, ending: &Ending) {
         match ending {
             Ending::Done(parts) => {
-                let ours = after.owned_by(Owner::Ours).expect("one of ours is live");
+                let Some(ours) = after.owned_by(Owner::Ours) else {
+                    assert!(after.lost, "none of ours is live: {after:?}");
+                    return;
+                };
                 assert_eq!(ours.phase, Phase::Ready);
                 assert_eq!(parts.live_id, Some(live(ours.id)));
                 assert_eq!((after.record.mark, after.record.live), (Mark::Active, ours.id));
+                check_data(after, ours.files, &parts.data);
             }
             Ending::RolledBack(_) => {
                 assert_eq!(after.count(Owner::Ours), 0, "one of ours is left: {after:?}");
@@ -94,9 +138,34 @@ impl Model for Stale {
     }
 }
 
+/// What is said of the files is so: the container's where it was to be read and could be, the plan's snapshot otherwise.
+fn check_data(after: &World, files: u32, data: &Part) {
+    let held = after.container.filter(|_| after.plan.capture).map(|container| container.files);
+    match data {
+        Part::Restored { snapshot, .. } => {
+            let shot = workspace::shot(after, snapshot);
+            assert_eq!(files, shot.files);
+            assert!(held.is_none_or(|held| held == files), "older than the container: {after:?}");
+        }
+        Part::Pending(owed) => {
+            let unread =
+                owed.iter().find(|item| matches!(item, Pending::NotSalvaged { .. })).is_some();
+            assert!(!unread || held.is_some(), "nothing was to be read: {after:?}");
+        }
+        Part::Gone => assert!(held.is_none() && after.plan.restore.is_none(), "{after:?}"),
+        part => panic!("{part:?}"),
+    }
+}
+
 fn claim(world: &mut World) -> Event {
     if world.claim() {
-        return Event::Claimed { etag: "8".to_owned(), entry: "sealed".to_owned() };
+        return Event::Claimed {
+            etag: "8".to_owned(),
+            entry: "sealed".to_owned(),
+            leftover: world.container.map(|_| "c-1".into()).into_iter().collect(),
+            salvage: world.plan.capture,
+            restore: world.plan.restore.map(workspace::saved),
+        };
     }
     Event::ClaimLost
 }

@@ -1,0 +1,210 @@
+//! Guards about the workspace: what holds it, and what can be read out of it or written into it.
+
+use super::sandbox::{live, record, same_incarnation};
+use crate::{
+    Check, Denial, Evidence, Limits,
+    evidence::{Channel, Live, Phase, Posture, Snapshot},
+    fact::FactName,
+    path::SagaKind,
+    plan::Inputs,
+};
+
+/// Without it "there is no snapshot" would be said of a repository that could not be asked.
+pub(super) const SNAPSHOTS_ARE_KNOWN: Check<Evidence> = Check {
+    id: "snapshots_are_known",
+    claim: "the repository of the gateway's adapter says which snapshots it holds",
+    facts: &[FactName::Snapshot],
+    reasons: &[],
+    decide: |limits, evidence| snapshot(limits, evidence).map(|_| ()),
+};
+
+/// A container that the gateway has lost may still run the agent. Two of it must not.
+pub(super) const COMPUTE_IS_KNOWN: Check<Evidence> = Check {
+    id: "compute_is_known",
+    claim: "the container runtime, where one is given, says what it holds of the sandbox",
+    facts: &[FactName::Compute],
+    reasons: &[],
+    decide: |limits, evidence| {
+        evidence.compute.fresh(FactName::Compute, evidence.now, limits).map(|_| ())
+    },
+};
+
+/// By exact name, complete, of this sandbox, and with every root: or there is none, and none was asked for.
+pub(super) const CHOSEN_SNAPSHOT_FITS: Check<Evidence> = Check {
+    id: "chosen_snapshot_fits",
+    claim: "the snapshot to put back, if any, is complete, of this sandbox, and covers every declared root",
+    facts: &[FactName::Record, FactName::Snapshot],
+    reasons: &[
+        "SNAPSHOT_INCOMPLETE",
+        "SNAPSHOT_LACKS_ROOT",
+        "SNAPSHOT_NOT_FOUND",
+        "SNAPSHOT_OF_ANOTHER",
+    ],
+    decide: |limits, evidence| match (snapshot(limits, evidence)?, &evidence.asked.snapshot) {
+        (None, None) => record(limits, evidence).map(|_| ()),
+        (None, Some(name)) => Err(Denial::SnapshotNotFound { name: Some(name.clone()) }),
+        (Some(found), Some(name)) if found.name != *name => {
+            Err(Denial::SnapshotNotFound { name: Some(name.clone()) })
+        }
+        (Some(found), _) => fits(limits, evidence, found),
+    },
+};
+
+/// For a restore there must be something to restore.
+pub(super) const SNAPSHOT_IS_THERE: Check<Evidence> = Check {
+    id: "snapshot_is_there",
+    claim: "there is a complete snapshot to put back",
+    facts: &[FactName::Snapshot],
+    reasons: &["SNAPSHOT_NOT_FOUND"],
+    decide: |limits, evidence| match snapshot(limits, evidence)? {
+        Some(_) => Ok(()),
+        None => Err(Denial::SnapshotNotFound { name: evidence.asked.snapshot.clone() }),
+    },
+};
+
+/// For a copy likewise; a drill may take its own.
+pub(super) const SNAPSHOT_IS_THERE_OR_TAKEN: Check<Evidence> = Check {
+    id: "snapshot_is_there_or_taken",
+    claim: "there is a complete snapshot to fill the copy from, or one is taken first",
+    facts: &[FactName::Record, FactName::LiveView, FactName::Snapshot],
+    reasons: &["SNAPSHOT_NOT_FOUND"],
+    decide: |limits, evidence| {
+        record(limits, evidence)?;
+        live(limits, evidence)?;
+        let found = snapshot(limits, evidence)?.is_some();
+        let taken = Inputs::of(SagaKind::Copy, evidence).capture.is_some();
+        if found || taken {
+            return Ok(());
+        }
+        Err(Denial::SnapshotNotFound { name: evidence.asked.snapshot.clone() })
+    },
+};
+
+/// No delete without a verified, complete snapshot of every root, or the acceptance of this very plan's losses.
+pub(super) const WORKSPACE_CAN_BE_SAVED: Check<Evidence> = Check {
+    id: "workspace_can_be_saved",
+    claim: "the workspace can be read now, or a complete snapshot holds it, or the caller accepted this plan's losses",
+    facts: &[FactName::Record, FactName::LiveView, FactName::Snapshot, FactName::Compute],
+    reasons: &["NO_COMPLETE_SNAPSHOT", "SANDBOX_ABSENT"],
+    decide: |limits, evidence| {
+        record(limits, evidence)?;
+        let present = match live(limits, evidence)? {
+            Live::Present(present) => present,
+            Live::Absent { .. } => return Err(Denial::SandboxAbsent),
+        };
+        snapshot(limits, evidence)?;
+        evidence.compute.fresh(FactName::Compute, evidence.now, limits)?;
+        let inputs = Inputs::of(SagaKind::Rebuild, evidence);
+        let accepted = || {
+            let digest = inputs.digest(SagaKind::Rebuild, &evidence.target);
+            evidence.accepted_loss.as_ref() == Some(&digest)
+        };
+        if !inputs.loses_workspace() || accepted() {
+            return Ok(());
+        }
+        Err(Denial::NoCompleteSnapshot { phase: present.phase })
+    },
+};
+
+/// For a snapshot: over the gateway while the sandbox is live, from its container otherwise.
+pub(super) const SANDBOX_CAN_BE_READ: Check<Evidence> = Check {
+    id: "sandbox_can_be_read",
+    claim: "the recorded incarnation is live, or its container is there",
+    facts: &[FactName::Record, FactName::LiveView, FactName::Compute],
+    reasons: &[
+        "CONTAINER_NOT_FOUND",
+        "FOREIGN_SANDBOX",
+        "NOT_REACHABLE",
+        "RECORD_INCOMPLETE",
+        "SANDBOX_ABSENT",
+    ],
+    decide: |limits, evidence| {
+        let (live, record) = (live(limits, evidence)?, record(limits, evidence)?);
+        if let Live::Present(present) = live {
+            same_incarnation(record, present)?;
+        }
+        let channel = Inputs::of(SagaKind::Snapshot, evidence).capture;
+        // What is read through the gateway is read whatever the runtime says.
+        if channel == Some(Channel::Exec) {
+            return Ok(());
+        }
+        evidence.compute.fresh(FactName::Compute, evidence.now, limits)?;
+        match (channel, live) {
+            (Some(_), _) => Ok(()),
+            (None, Live::Present(_)) if evidence.asked.channel == Some(Channel::Runtime) => {
+                Err(Denial::ContainerNotFound)
+            }
+            (None, Live::Present(present)) => Err(Denial::NotReachable { phase: present.phase }),
+            (None, Live::Absent { .. }) => Err(Denial::SandboxAbsent),
+        }
+    },
+};
+
+/// For a restore into it.
+pub(super) const SANDBOX_IS_LIVE: Check<Evidence> = Check {
+    id: "sandbox_is_live",
+    claim: "the sandbox is READY: files can be written into it, and read back",
+    facts: &[FactName::LiveView],
+    reasons: &["NOT_REACHABLE", "PHASE_IN_MOTION", "SANDBOX_ABSENT"],
+    decide: |limits, evidence| match live(limits, evidence)? {
+        Live::Present(present) if present.phase == Phase::Ready => Ok(()),
+        Live::Present(present) if present.phase.in_motion() => {
+            Err(Denial::PhaseInMotion { phase: present.phase })
+        }
+        Live::Present(present) => Err(Denial::NotReachable { phase: present.phase }),
+        Live::Absent { .. } => Err(Denial::SandboxAbsent),
+    },
+};
+
+/// Posture is never looser than recorded, not even for a moment on the way.
+pub(super) const POSTURE_ALLOWS_WRITING: Check<Evidence> = Check {
+    id: "posture_allows_writing",
+    claim: "the record does not hold the sandbox locked",
+    facts: &[FactName::Record],
+    reasons: &["POSTURE_LOCKED"],
+    decide: |limits, evidence| match record(limits, evidence)?.posture {
+        Posture::Locked { .. } => Err(Denial::PostureLocked),
+        Posture::NotRecorded | Posture::Unlocked => Ok(()),
+    },
+};
+
+/// A copy replaces nothing.
+pub(super) const COPY_NAME_IS_FREE: Check<Evidence> = Check {
+    id: "copy_name_is_free",
+    claim: "nothing bears the name of the copy, on the owner gateway or in the registry",
+    facts: &[FactName::CopyName],
+    reasons: &["COPY_EXISTS"],
+    decide: |limits, evidence| match evidence.copy.fresh(
+        FactName::CopyName,
+        evidence.now,
+        limits,
+    )? {
+        Some(live) => Err(Denial::CopyExists { live: live.clone() }),
+        None => Ok(()),
+    },
+};
+
+fn fits(limits: &Limits, evidence: &Evidence, found: &Snapshot) -> Result<(), Denial> {
+    let record = record(limits, evidence)?;
+    if !found.complete {
+        return Err(Denial::SnapshotIncomplete { name: found.name.clone() });
+    }
+    if evidence.asked.other_sandbox {
+        return Ok(());
+    }
+    if !found.is_of(&evidence.target, record) {
+        return Err(Denial::SnapshotOfAnother {
+            name: found.name.clone(),
+            of: found.of.clone(),
+            live: found.live_id.clone(),
+        });
+    }
+    match found.lacks(record) {
+        Some(root) => Err(Denial::SnapshotLacksRoot { name: found.name.clone(), root }),
+        None => Ok(()),
+    }
+}
+
+fn snapshot<'e>(limits: &Limits, evidence: &'e Evidence) -> Result<Option<&'e Snapshot>, Denial> {
+    evidence.snapshot.fresh(FactName::Snapshot, evidence.now, limits).map(Option::as_ref)
+}
