@@ -5,9 +5,11 @@
 mod observation;
 mod record;
 mod recovery;
+mod workspace;
 
 pub use observation::{
-    cause, effect, gateway_fact, live_fact, providers_fact, unknown_reason, why,
+    cause, effect, gateway_fact, live_fact, providers_fact, unknown_fact, unknown_reason, why,
 };
-pub use record::{posture, record};
+pub use record::{posture, record, snapshot_rules};
 pub use recovery::{RecordedDecision, decision, part};
+pub use workspace::{channel, compute_fact, gap, mode, retention, saved, snapshot};

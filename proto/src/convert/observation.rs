@@ -144,7 +144,8 @@ const fn phase(phase: pb::Phase) -> Phase {
     }
 }
 
-fn unknown_fact<T>(unknown: &pb::Unknown) -> Fact<T> {
+/// An unknown fact, for the reason that the adapter gives.
+pub fn unknown_fact<T>(unknown: &pb::Unknown) -> Fact<T> {
     Fact::unknown(why(unknown.reason()), unknown.detail.clone())
 }
 

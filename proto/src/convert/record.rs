@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
 use salvor_core::{
     evidence::{
         Dialect, GatewayIdentity, Policy, Posture, Probe, Record, RecordState, Spec, SpecSummary,
     },
     id::{
         AgentKind, Etag, Image, LiveId, PolicyHash, ProviderName, RuleName, SandboxPath, Sha256,
-        VariableName,
+        SnapshotName, VariableName,
     },
 };
+use sha2::{Digest as _, Sha256 as Hasher};
 
 use crate::{Error, error::Code, registry::v1 as pb, time::plain};
 
@@ -39,8 +41,34 @@ pub fn record(record: &pb::Sandbox) -> Result<Record, Error> {
         snapshot_roots: record.snapshot_rules.as_ref().map_or_else(Vec::new, |rules| {
             rules.roots.iter().map(|root| SandboxPath(root.clone())).collect()
         }),
+        last_snapshot: record
+            .snapshot_status
+            .as_ref()
+            .and_then(|status| text(&status.last_complete))
+            .map(SnapshotName),
+        snapshot_rules: snapshot_rules(record),
+        snapshot_excludes: record
+            .snapshot_rules
+            .as_ref()
+            .map_or_else(Vec::new, |rules| rules.excludes.clone()),
+        config_files: record
+            .config_files
+            .iter()
+            .map(|file| SandboxPath(file.path.clone()))
+            .collect(),
         is_default: record.is_default,
     })
+}
+
+/// What a plan fixes of the rules: their digest, config files included. The steps read the rules from the record again and
+/// compare.
+pub fn snapshot_rules(record: &pb::Sandbox) -> Option<Sha256> {
+    let rules = record.snapshot_rules.as_ref()?;
+    let mut bytes = rules.encode_to_vec();
+    for file in &record.config_files {
+        bytes.extend(file.encode_length_delimited_to_vec());
+    }
+    Some(Sha256(hex::encode(Hasher::digest(&bytes))))
 }
 
 fn state(record: &pb::Sandbox) -> Result<RecordState, Error> {

@@ -82,6 +82,23 @@ fn fact(name: FactName, evidence: &Evidence) -> pb::Fact {
             let names: Vec<&str> = providers.iter().map(|p| p.name.as_str()).collect();
             if names.is_empty() { "none needed".to_owned() } else { names.join(", ") }
         }),
+        FactName::Snapshot => text(name, &evidence.snapshot, now, |found| {
+            found.as_ref().map_or_else(
+                || "no complete one".to_owned(),
+                |found| {
+                    let word = if found.complete { "complete" } else { "not complete" };
+                    format!("{}, {word}, {} old", found.name, Readable(found.begun.age(now)))
+                },
+            )
+        }),
+        FactName::Compute => text(name, &evidence.compute, now, |found| {
+            let names: Vec<&str> = found.iter().map(|compute| compute.id.as_str()).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+        }),
+        FactName::CopyName => text(name, &evidence.copy, now, |found| match found {
+            Some(live) => format!("taken by {live}"),
+            None => "free".to_owned(),
+        }),
     }
 }
 
@@ -109,7 +126,7 @@ fn text<T>(
 pub fn part(part: &Part, said: &str) -> pb::Part {
     use pb::part::Outcome;
     let outcome = match part {
-        Part::Proven => Outcome::Proven,
+        Part::Proven | Part::Restored { .. } => Outcome::Proven,
         Part::Kept => Outcome::Kept,
         Part::NotApplicable => Outcome::Unspecified,
         Part::Gone | Part::Lost => Outcome::Lost,
