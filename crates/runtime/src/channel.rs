@@ -79,6 +79,8 @@ pub struct Endpoint {
     /// ([`tonic::Request::set_timeout`], which may be longer or shorter). A unary call is bounded
     /// as a whole; a stream may go on for as long as it likes once it has begun.
     pub timeout: Duration,
+    /// By which way.
+    pub network: salvor_net::Shared,
 }
 
 impl Endpoint {
@@ -89,6 +91,7 @@ impl Endpoint {
             tls: None,
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(30),
+            network: salvor_net::host(),
         }
     }
 
@@ -96,6 +99,13 @@ impl Endpoint {
     #[must_use]
     pub fn with_tls(mut self, tls: Option<ClientTls>) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Goes by another network than the host's.
+    #[must_use]
+    pub fn over(mut self, network: salvor_net::Shared) -> Self {
+        self.network = network;
         self
     }
 
@@ -113,7 +123,7 @@ impl Endpoint {
 /// [`Error`] if the address or the TLS material cannot be used. Must be called inside a tokio
 /// runtime.
 pub fn connect_lazy(endpoint: &Endpoint) -> Result<TracedChannel, Error> {
-    let Endpoint { address, tls, connect_timeout, timeout } = endpoint.clone();
+    let Endpoint { address, tls, connect_timeout, timeout, network } = endpoint.clone();
     let uri: Uri = address.parse().map_err(|_| Error::Address(address.clone()))?;
     let secure = match uri.scheme_str() {
         Some("http") => false,
@@ -126,7 +136,6 @@ pub fn connect_lazy(endpoint: &Endpoint) -> Result<TracedChannel, Error> {
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let mut transport = Channel::builder(uri)
         .connect_timeout(connect_timeout)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
     match (secure, tls) {
@@ -144,7 +153,10 @@ pub fn connect_lazy(endpoint: &Endpoint) -> Result<TracedChannel, Error> {
         }
     }
     let peer = Arc::new(Peer { address, host, port, timeout });
-    Ok(TracedChannel { inner: transport.connect_lazy(), peer })
+    Ok(TracedChannel {
+        inner: transport.connect_with_connector_lazy(salvor_net::Connector(network)),
+        peer,
+    })
 }
 
 #[derive(Debug)]

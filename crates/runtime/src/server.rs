@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use tokio::net::TcpListener;
+use salvor_net::Listener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -195,7 +195,7 @@ impl Server {
     /// [`Error`], before the first connection is accepted except for [`Error::Serve`].
     pub async fn run(
         self,
-        listener: TcpListener,
+        listener: impl Listener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), Error> {
         let address = listener.local_addr().map_err(Error::Listener)?;

@@ -4,6 +4,7 @@
 //! SQLite, and a database of a newer schema than this binary knows is refused and left untouched.
 //! Deliberately absent: retries, and any schema; each service brings its own.
 
+mod at_once;
 mod failure;
 mod migrate;
 mod transaction;
@@ -18,6 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, SqlitePool};
 use tracing::log::LevelFilter;
 
+pub use at_once::{at_once, take_no_time};
 pub use failure::Failure;
 pub use migrate::Migration;
 pub use transaction::Transaction;

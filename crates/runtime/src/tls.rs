@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::crypto::ring;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 
 /// Why TLS material cannot be used.
@@ -54,6 +55,13 @@ pub enum Error {
     },
 }
 
+/// Cryptography comes from ring. A library of another kind may be linked in as well (the S3 client brings one), and rustls
+/// does not choose between two.
+fn use_one_provider() {
+    // Whoever was first has chosen: that is as good.
+    drop(ring::default_provider().install_default());
+}
+
 /// What a server proves itself with, and whom it lets in.
 #[derive(Clone)]
 pub struct ServerTls {
@@ -79,6 +87,7 @@ impl ServerTls {
     }
 
     pub(crate) fn config(self) -> ServerTlsConfig {
+        use_one_provider();
         let config = ServerTlsConfig::new().identity(self.identity);
         match self.client_ca {
             Some(ca) => config.client_ca_root(ca),
@@ -126,6 +135,7 @@ impl ClientTls {
     }
 
     pub(crate) fn config(self) -> ClientTlsConfig {
+        use_one_provider();
         let mut config = ClientTlsConfig::new();
         if let Some(ca) = self.ca {
             config = config.ca_certificate(ca);

@@ -7,27 +7,33 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures::Stream;
+use futures::{Stream, stream};
+use salvor_net::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_stream::StreamExt;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+use tonic::transport::server::{Connected, TcpConnectInfo};
 
 pub(super) fn connections(
-    listener: TcpListener,
+    listener: impl Listener,
     cut: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> {
-    TcpIncoming::from(listener).with_nodelay(Some(true)).map(move |accepted| {
+    let local_addr = listener.local_addr().ok();
+    stream::unfold(listener, move |listener| {
         let cut = Box::pin(cut.clone().cancelled_owned());
-        accepted.map(|stream| Connection { stream, cut })
+        async move {
+            let accepted = listener.accept().await.map(|(stream, peer)| {
+                let info = TcpConnectInfo { local_addr, remote_addr: Some(peer) };
+                Connection { stream, info, cut }
+            });
+            Some((accepted, listener))
+        }
     })
 }
 
-/// A TCP connection whose reads and writes fail once it is cut.
-#[derive(Debug)]
+/// A connection whose reads and writes fail once it is cut.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: salvor_net::Connection,
+    info: TcpConnectInfo,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -44,7 +50,7 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        self.info.clone()
     }
 }
 
