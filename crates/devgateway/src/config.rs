@@ -20,6 +20,30 @@ pub enum Dialect {
     V0_1,
 }
 
+/// What sandboxes run in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// A directory each, and processes of this host.
+    #[default]
+    Processes,
+    /// A container each.
+    Docker(DockerDriver),
+    /// Nothing: containers are only remembered, and no command can be run in them. For simulations.
+    Imaginary,
+}
+
+/// Settings of sandboxes in containers. Needs the `docker` command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerDriver {
+    /// The runtime's socket.
+    pub socket: PathBuf,
+    /// The image of every sandbox, whatever its spec says. Needs bash, and a folder `/sandbox`.
+    pub image: String,
+    /// Keep the containers when the gateway ends, so that the next one on the same data directory brings the sandboxes
+    /// back. Otherwise they are removed with it, those that no row owns included.
+    pub keep: bool,
+}
+
 /// Certificates in PEM.
 #[derive(Clone)]
 pub struct Tls {
@@ -64,8 +88,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the control endpoint is served; loopback only. `None`: in-process control only.
     pub control: Option<SocketAddr>,
-    /// Rows and sandbox directories; created when missing.
+    /// Rows, and sandbox directories; created when missing.
     pub data_dir: PathBuf,
+    /// Over which it is reached.
+    pub network: salvor_net::Shared,
     /// The wire to speak.
     pub dialect: Dialect,
     /// Overrides the version that `Health` reports; it does not change the dialect.
@@ -76,6 +102,8 @@ pub struct Config {
     pub auth: Auth,
     /// Served under `/.well-known/` when set, as when a real gateway has signing keys.
     pub identity: Option<Identity>,
+    /// What sandboxes run in.
+    pub driver: Driver,
     /// Image references that contain one of these fail to pull.
     pub missing_images: Vec<String>,
 }
@@ -143,11 +171,13 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             control: None,
             data_dir: PathBuf::from("devgateway-data"),
+            network: salvor_net::host(),
             dialect: Dialect::V0_0,
             version: None,
             time_scale: 1.0,
             auth: Auth::Plaintext,
             identity: None,
+            driver: Driver::Processes,
             missing_images: vec!["missing".to_owned()],
         }
     }

@@ -18,13 +18,12 @@ use tonic::Code;
 use crate::calls::Call;
 use crate::core::{Core, Health};
 use crate::faults::Fault;
-use crate::process;
 use crate::refusal::Refusal;
 use crate::server::Front;
 use crate::world::lookup::Scope;
 use crate::world::phase::Phase;
 use crate::world::store::Sandbox;
-use crate::world::{DEFAULT_WORKSPACE, Target, World};
+use crate::world::{DEFAULT_WORKSPACE, Deed, Target, World};
 
 pub(crate) mod http;
 mod order;
@@ -90,7 +89,7 @@ pub struct SandboxView {
     pub policy_hash: String,
     /// What the sandbox calls `/sandbox`.
     pub root: PathBuf,
-    /// Whether the container's directory exists.
+    /// Whether the container exists.
     pub container: bool,
     /// Its live processes.
     pub processes: Vec<i32>,
@@ -126,13 +125,13 @@ impl Control {
     }
 
     /// Pauses the container: ERROR/ContainerPaused, for good.
-    pub fn pause(&self, sandbox: &str) -> Result<(), Error> {
-        self.world().freeze(&target(sandbox)).map_err(|refusal| error(sandbox, refusal))
+    pub async fn pause(&self, sandbox: &str) -> Result<(), Error> {
+        self.world().freeze(&target(sandbox)).await.map_err(|refusal| error(sandbox, refusal))
     }
 
     /// Unpauses it; the phase stays.
-    pub fn unpause(&self, sandbox: &str) -> Result<(), Error> {
-        self.world().thaw(&target(sandbox)).map_err(|refusal| error(sandbox, refusal))
+    pub async fn unpause(&self, sandbox: &str) -> Result<(), Error> {
+        self.world().thaw(&target(sandbox)).await.map_err(|refusal| error(sandbox, refusal))
     }
 
     /// Cuts the supervisor's session: PROVISIONING/DependenciesNotReady, processes go on.
@@ -243,6 +242,11 @@ impl Control {
         self.calls().into_iter().filter(|call| call.mutating).collect()
     }
 
+    /// What was done to sandboxes because somebody asked for it, in order, by id.
+    pub fn deeds(&self) -> Vec<Deed> {
+        self.world().deeds.all()
+    }
+
     /// Empties the call log.
     pub fn clear_calls(&self) {
         self.core.calls.clear();
@@ -282,7 +286,7 @@ impl Control {
 
     /// Live processes of a sandbox id, with or without a row.
     pub fn processes_of(&self, id: &str) -> Vec<i32> {
-        process::processes(&[id.to_owned()])
+        self.world().driver.processes(id)
     }
 
     /// The id of workspace `default`: the identity of the store.

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tonic::Code;
 
 use crate::config::Dialect;
-use crate::process::Root;
+use crate::driver::Root;
 use crate::refusal::{Outcome, Refusal};
 use crate::world::phase::Phase;
 use crate::world::{Session, Target, World, environment_of, rules};
@@ -134,10 +134,12 @@ fn spawn(root: &Root, command: &Command, env: &BTreeMap<String, String>) -> Outc
         script = format!("{{ {script}; }} 2>&1");
     }
     let flags = if command.login_shell { "-lc" } else { "-c" };
-    let mut shell = root.command("/bin/bash", env);
-    shell.args([flags, &script]);
-    shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    shell.spawn().map_err(|error| {
+    let started = root.command("/bin/bash", env).and_then(|mut shell| {
+        shell.args([flags, &script]);
+        shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        shell.spawn()
+    });
+    started.map_err(|error| {
         Refusal::new(Code::Internal, format!("failed to establish ssh transport: {error}"))
     })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::control::{Control, http};
 use crate::core::Core;
-use crate::process;
+use crate::driver::Driver;
 use crate::server::Front;
 use crate::world::World;
 
@@ -28,6 +28,9 @@ pub enum Error {
         /// What went wrong.
         source: io::Error,
     },
+    /// What sandboxes are to run in cannot be used.
+    #[error("sandboxes cannot be run as configured")]
+    Driver(#[source] io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -46,8 +49,8 @@ pub enum Error {
 
 /// A gateway that runs until it is shut down or dropped.
 ///
-/// Either way every process of every sandbox is killed. Rows and directories stay, and the next
-/// start on the same data directory brings the sandboxes back with their ids.
+/// Either way every process of every sandbox is killed. Rows and directories stay, and containers if they are to be kept
+/// ([`crate::DockerDriver::keep`]); the next start on the same data directory brings the sandboxes back with their ids.
 #[must_use = "a gateway ends when this is dropped"]
 pub struct Running {
     control: Control,
@@ -72,12 +75,14 @@ impl DevGateway {
             return Err(Error::ControlNotLoopback(address));
         }
         let path = config.data_dir.clone();
-        let world = World::open(config).map_err(|source| Error::Data { path, source })?;
+        let driver = Driver::open(&config).await.map_err(Error::Driver)?;
+        let world = World::open(config, driver).map_err(|source| Error::Data { path, source })?;
         world.end_leftovers().await;
         let core = Arc::new(Core::new(Arc::clone(&world)));
         let front = Front::open(Arc::clone(&core)).await?;
         world.boot();
         world.start_sweeping();
+        world.start_watching();
         let control = Control::new(core, front);
         let control_addr = match control_at {
             Some(address) => Some(http::serve(control.clone(), address).await?),
@@ -117,9 +122,10 @@ impl Running {
         front.down().await;
         world.over.cancel();
         // Something may have come up between the two.
-        process::end_all(&world.container_ids(), None).await;
+        world.driver.end_all(&world.container_ids(), None).await;
         world.tasks.close();
         world.tasks.wait().await;
+        world.driver.close().await;
         self.over = true;
     }
 
@@ -143,7 +149,7 @@ impl Drop for Running {
             let world = self.control.world();
             world.over.cancel();
             self.control.front().cut();
-            process::end_all_now(&world.container_ids());
+            world.driver.end_everything_now();
         }
     }
 }

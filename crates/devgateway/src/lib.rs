@@ -2,7 +2,7 @@
 //!
 //! It speaks either of OpenShell's two dialects over a real wire and keeps a real gateway's
 //! habits, the bad ones included, at a scaled pace. Each sandbox is a directory and the
-//! processes that carry its mark. It can be told to misbehave, and it logs every call.
+//! processes that carry its mark, or a container ([`Driver`]). It can be told to misbehave, and it logs every call.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,6 +39,7 @@ mod config;
 mod control;
 mod core;
 mod dialect;
+mod driver;
 mod exec;
 mod faults;
 mod gateway;
@@ -51,9 +52,10 @@ mod watching;
 mod world;
 
 pub use crate::calls::{Call, CreateFacts};
-pub use crate::config::{Auth, Config, Dialect, Identity, Tls};
+pub use crate::config::{Auth, Config, Dialect, DockerDriver, Driver, Identity, Tls};
 pub use crate::control::{Control, Error as ControlError, Order, Restart, SandboxView};
 pub use crate::core::Health;
 pub use crate::faults::{Effect, Fault};
 pub use crate::gateway::{DevGateway, Error, Running};
 pub use crate::world::phase::Phase;
+pub use crate::world::{Deed, DeedKind};

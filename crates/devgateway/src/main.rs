@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, ValueEnum};
-use salvor_devgateway::{Auth, Config, DevGateway, Dialect, Identity, Tls};
+use salvor_devgateway::{Auth, Config, DevGateway, Dialect, DockerDriver, Driver, Identity, Tls};
 
-/// Runs a gateway for development: OpenShell's API over plain processes and directories.
+/// Runs a gateway for development: OpenShell's API over plain processes and directories, or over containers.
 ///
-/// Nothing is isolated: commands run as the current user.
+/// With processes nothing is isolated: commands run as the current user.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -36,6 +36,15 @@ struct Arguments {
     /// Multiplies every phase timing of a real gateway.
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
+    /// What sandboxes run in.
+    #[arg(long, value_enum, default_value = "processes")]
+    driver: DriverName,
+    /// With containers: the runtime's socket.
+    #[arg(long, default_value = "/var/run/docker.sock")]
+    docker_socket: PathBuf,
+    /// With containers: the image of every sandbox, with bash and a folder /sandbox in it.
+    #[arg(long, required_if_eq("driver", "docker"))]
+    docker_image: Option<String>,
     /// Server certificate chain, PEM.
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -59,6 +68,14 @@ enum DialectName {
     V0_0,
     #[value(name = "0.1")]
     V0_1,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum DriverName {
+    /// A directory each, and processes of this host.
+    Processes,
+    /// A container each; they are kept when the gateway ends.
+    Docker,
 }
 
 #[tokio::main]
@@ -114,6 +131,14 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
         }
         _ => None,
     };
+    let driver = match (arguments.driver, arguments.docker_image) {
+        (DriverName::Processes, _) => Driver::Processes,
+        (DriverName::Docker, image) => Driver::Docker(DockerDriver {
+            socket: arguments.docker_socket,
+            image: image.unwrap_or_default(),
+            keep: true,
+        }),
+    };
     Ok(Config {
         listen: arguments.listen,
         control: arguments.control,
@@ -126,6 +151,7 @@ fn config(arguments: Arguments) -> anyhow::Result<Config> {
         time_scale: arguments.time_scale,
         auth,
         identity,
+        driver,
         ..Config::default()
     })
 }

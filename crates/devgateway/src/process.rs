@@ -5,7 +5,7 @@
 //! A process that cleans its environment and leaves its session escapes the scan.
 //!
 //! Deliberately absent: isolation. A sandbox here is a directory; its commands run as the user
-//! of the gateway. Paths under `/sandbox` are mapped by text, see [`Root::map`].
+//! of the gateway. Paths under `/sandbox` are mapped by text, see [`Directory::map`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,14 +31,14 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// A sandbox's directory: `sandbox/` is the workspace, `tmp/` its temporary files.
 #[derive(Debug, Clone)]
-pub(crate) struct Root {
+pub(crate) struct Directory {
     id: String,
     dir: PathBuf,
 }
 
-// === impl Root ===
+// === impl Directory ===
 
-impl Root {
+impl Directory {
     pub(crate) fn new(containers: &Path, id: &str) -> Self {
         Self { id: id.to_owned(), dir: containers.join(id) }
     }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn maps_the_workspace_where_it_is_a_path_of_its_own() {
-        let root = Root::new(Path::new("/data"), "id");
+        let root = Directory::new(Path::new("/data"), "id");
         for (text, mapped) in [
             ("/sandbox", "/data/id/sandbox"),
             ("/sandbox/a b", "/data/id/sandbox/a b"),
@@ -209,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn finds_and_ends_every_descendant_even_in_a_session_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path(), "5b0c9c64-process-test");
+        let root = Directory::new(dir.path(), "5b0c9c64-process-test");
         root.create().unwrap();
         let script = "setsid sleep 1000 & sleep 1000 & wait";
         let argv = ["/bin/sh", "-c", script].map(str::to_owned);

@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use salvor_net::{Connection, Listener, Stream};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,7 +70,7 @@ impl Front {
         let acceptor = config.auth.tls().map(tls::acceptor).transpose()?;
         let address = config.listen;
         let bind = |source| crate::gateway::Error::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let listener = config.network.bind(address).await.map_err(bind)?;
         let addr = listener.local_addr().map_err(bind)?;
         let routes = match config.dialect {
             Dialect::V0_0 => Routes::V0_0(v0_0::server(Arc::clone(&core))),
@@ -103,7 +103,7 @@ impl Front {
         }
         let deadline = tokio::time::Instant::now() + REBIND;
         let listener = loop {
-            match TcpListener::bind(self.addr).await {
+            match self.core.config().network.bind(self.addr).await {
                 Ok(listener) => break listener,
                 Err(error) if tokio::time::Instant::now() >= deadline => return Err(error),
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -122,7 +122,7 @@ impl Front {
         }
     }
 
-    fn listen(self: &Arc<Self>, listener: TcpListener) -> Listening {
+    fn listen(self: &Arc<Self>, listener: Box<dyn Listener>) -> Listening {
         let listening = Listening { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let (front, stop, tasks) =
             (Arc::clone(self), listening.stop.clone(), listening.tasks.clone());
@@ -146,17 +146,14 @@ impl Front {
         listening
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
+    async fn connection(self: Arc<Self>, stream: Connection) {
         let Some(acceptor) = self.acceptor.clone() else {
             return self.http(stream, true).await;
         };
-        let mut first = [0_u8; 1];
-        if !matches!(stream.peek(&mut first).await, Ok(1)) {
-            return;
-        }
+        let mut stream = BufReader::new(stream);
+        let Ok(&[first, ..]) = stream.fill_buf().await else { return };
         // The first byte of a TLS handshake. Anything else meets the plaintext service router.
-        if first[0] != 0x16 {
+        if first != 0x16 {
             return self.http(stream, false).await;
         }
         match acceptor.accept(stream).await {
@@ -165,11 +162,7 @@ impl Front {
         }
     }
 
-    async fn http(
-        self: Arc<Self>,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        grpc: bool,
-    ) {
+    async fn http(self: Arc<Self>, stream: impl Stream, grpc: bool) {
         let service = tower::service_fn(move |request| {
             let front = Arc::clone(&self);
             async move {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use salvor_net::Connector;
 use salvor_openshell_wire::{
     v0_0::{self, open_shell_client::OpenShellClient as Client0},
     v0_1::{self, open_shell_client::OpenShellClient as Client1},
@@ -98,9 +99,17 @@ impl User {
     /// # Errors
     /// `uri` is no address.
     pub fn new(uri: &str, dialect: Dialect) -> Result<Self, Status> {
+        Self::over(&salvor_net::host(), uri, dialect)
+    }
+
+    /// The same over another network than the host's.
+    ///
+    /// # Errors
+    /// `uri` is no address.
+    pub fn over(network: &salvor_net::Shared, uri: &str, dialect: Dialect) -> Result<Self, Status> {
         let endpoint = Endpoint::from_shared(uri.to_owned())
             .map_err(|error| Status::invalid_argument(format!("{uri}: {error}")))?;
-        let channel = endpoint.connect_lazy();
+        let channel = endpoint.connect_with_connector_lazy(Connector(network.clone()));
         Ok(Self { channel, dialect, workspace: "default".to_owned(), token: None })
     }
 

@@ -10,7 +10,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,12 +19,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::process::Root;
+use crate::driver::{Driver, Root};
 use crate::refusal::{Outcome, Refusal};
 
 mod admissions;
 mod boot;
 mod config_updates;
+mod deeds;
 mod events;
 pub(crate) mod labels;
 mod lifecycle;
@@ -40,6 +40,7 @@ mod sweep;
 mod workspaces;
 
 pub(crate) use config_updates::{ConfigChange, EffectiveConfig};
+pub use deeds::{Deed, DeedKind};
 pub(crate) use lifecycle::{Deleted, NewSandbox};
 pub(crate) use providers::NewProvider;
 
@@ -69,9 +70,11 @@ pub(crate) struct Session {
 /// See the module.
 pub(crate) struct World {
     pub(crate) config: Config,
+    pub(crate) driver: Driver,
     store: Mutex<Store>,
     sessions: Mutex<HashMap<String, Session>>,
     serial: AtomicU64,
+    pub(crate) deeds: deeds::Deeds,
     /// How long a deleted row stays visible, in real time before scaling.
     deletion_linger: Mutex<Duration>,
     changes: watch::Sender<u64>,
@@ -83,31 +86,28 @@ pub(crate) struct World {
 
 impl World {
     /// Opens the store under the data directory, minting its identity when it is new.
-    pub(crate) fn open(config: Config) -> io::Result<Arc<Self>> {
+    pub(crate) fn open(config: Config, driver: Driver) -> io::Result<Arc<Self>> {
         let store = Store::open(&config.data_dir.join("store"))?;
         let serial = store.sandboxes.values().map(|row| row.serial).max().unwrap_or(0);
         let world = Arc::new(Self {
             store: Mutex::new(store),
             sessions: Mutex::default(),
             serial: AtomicU64::new(serial),
+            deeds: deeds::Deeds::default(),
             deletion_linger: Mutex::new(Duration::from_millis(50)),
             changes: watch::Sender::new(0),
             tasks: TaskTracker::new(),
             over: CancellationToken::new(),
+            driver,
             config,
         });
         world.mint_default_workspace()?;
         Ok(world)
     }
 
-    /// Where the containers' directories are.
-    pub(crate) fn containers(&self) -> PathBuf {
-        self.config.data_dir.join("containers")
-    }
-
-    /// The directory of one container.
+    /// The files of one sandbox.
     pub(crate) fn root(&self, id: &str) -> Root {
-        Root::new(&self.containers(), id)
+        self.driver.root(id)
     }
 
     /// Changes with every write to any row.
@@ -120,10 +120,9 @@ impl World {
         *lock(&self.deletion_linger) = linger;
     }
 
-    /// The ids of every container directory, with or without a row.
+    /// The ids of every container, with or without a row.
     pub(crate) fn container_ids(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.containers()).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        self.driver.ids()
     }
 
     /// The running side of a container.
@@ -141,6 +140,11 @@ impl World {
 
     fn store(&self) -> MutexGuard<'_, Store> {
         lock(&self.store)
+    }
+
+    fn note(&self, kind: DeedKind, row: &Sandbox) {
+        let store = self.workspace(DEFAULT_WORKSPACE).map(|workspace| workspace.id);
+        self.deeds.note(kind, row, store.unwrap_or_default());
     }
 
     fn next_serial(&self) -> u64 {

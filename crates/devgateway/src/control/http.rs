@@ -91,55 +91,11 @@ async fn answer(
 }
 
 async fn carry_out(control: &Control, order: Order) -> Result<Value, (StatusCode, String)> {
-    let done = match order {
-        Order::Lose { sandbox } => control.lose(&sandbox).await,
-        Order::Kill { sandbox } => control.kill(&sandbox).await,
-        Order::StopContainer { sandbox } => control.stop_container(&sandbox).await,
-        Order::MainExit { sandbox, code } => control.main_exit(&sandbox, code).await,
-        Order::Pause { sandbox } => control.pause(&sandbox),
-        Order::Unpause { sandbox } => control.unpause(&sandbox),
-        Order::Flap { sandbox } => control.flap(&sandbox),
-        Order::Fail { sandbox, reason, message } => control.fail(&sandbox, &reason, &message).await,
-        Order::Orphan { sandbox } => {
-            return control
-                .orphan(&sandbox)
-                .map(|id| json!({ "id": id }))
-                .map_err(|error| refused(&error));
-        }
-        Order::Replace { sandbox } => {
-            return control
-                .replace(&sandbox)
-                .await
-                .map(|id| json!({ "id": id }))
-                .map_err(|error| refused(&error));
-        }
-        Order::Restart { how } => control.restart(how).await,
-        Order::Sweep => {
-            control.sweep();
-            Ok(())
-        }
-        Order::Fault { fault } => {
-            control.fault(fault);
-            Ok(())
-        }
-        Order::ClearFaults => {
-            control.clear_faults();
-            Ok(())
-        }
-        Order::SetVersion { version } => {
-            control.set_version(&version);
-            Ok(())
-        }
-        Order::SetHealth { health } => {
-            control.set_health(health);
-            Ok(())
-        }
-        Order::ClearCalls => {
-            control.clear_calls();
-            Ok(())
-        }
-    };
-    done.map(|()| json!({})).map_err(|error| refused(&error))
+    match control.carry_out(order).await {
+        Ok(Some(id)) => Ok(json!({ "id": id })),
+        Ok(None) => Ok(json!({})),
+        Err(error) => Err(refused(&error)),
+    }
 }
 
 fn refused(error: &super::Error) -> (StatusCode, String) {

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(doc)]
-use super::Control;
-use super::Restart;
+use super::{Control, Error, Restart};
 use crate::core::Health;
 use crate::faults::Fault;
 
@@ -95,4 +93,35 @@ pub enum Order {
     },
     /// [`Control::clear_calls`]
     ClearCalls,
+}
+
+impl Control {
+    /// Carries an order out. Answers the id of the sandbox that was orphaned, or of the stranger that was made.
+    ///
+    /// # Errors
+    /// As the order's own method.
+    pub async fn carry_out(&self, order: Order) -> Result<Option<String>, Error> {
+        match order {
+            Order::Lose { sandbox } => self.lose(&sandbox).await?,
+            Order::Kill { sandbox } => self.kill(&sandbox).await?,
+            Order::StopContainer { sandbox } => self.stop_container(&sandbox).await?,
+            Order::MainExit { sandbox, code } => self.main_exit(&sandbox, code).await?,
+            Order::Pause { sandbox } => self.pause(&sandbox).await?,
+            Order::Unpause { sandbox } => self.unpause(&sandbox).await?,
+            Order::Flap { sandbox } => self.flap(&sandbox)?,
+            Order::Fail { sandbox, reason, message } => {
+                self.fail(&sandbox, &reason, &message).await?;
+            }
+            Order::Orphan { sandbox } => return self.orphan(&sandbox).map(Some),
+            Order::Replace { sandbox } => return self.replace(&sandbox).await.map(Some),
+            Order::Restart { how } => self.restart(how).await?,
+            Order::Sweep => self.sweep(),
+            Order::Fault { fault } => self.fault(fault),
+            Order::ClearFaults => self.clear_faults(),
+            Order::SetVersion { version } => self.set_version(&version),
+            Order::SetHealth { health } => self.set_health(health),
+            Order::ClearCalls => self.clear_calls(),
+        }
+        Ok(None)
+    }
 }

@@ -9,7 +9,6 @@ use super::lifecycle::finish;
 use super::phase::{self, Phase};
 use super::store::{Sandbox, Store};
 use super::{World, lock};
-use crate::process;
 
 /// From a gateway's start to a surviving supervisor's session.
 const TO_RECONNECT: Duration = Duration::from_secs(2);
@@ -24,8 +23,11 @@ impl World {
         for row in rows {
             match row.phase {
                 Phase::Deleting => {
-                    finish(self.root(&row.id).remove().map_err(Into::into));
-                    finish(self.remove_row(&row.id, None).map(drop));
+                    let world = Arc::clone(self);
+                    self.spawn(async move {
+                        finish(world.root(&row.id).remove().await.map_err(Into::into));
+                        finish(world.remove_row(&row.id, None).map(drop));
+                    });
                 }
                 Phase::Stopping => {
                     finish(
@@ -71,7 +73,7 @@ impl World {
 
     /// Ends the processes that an earlier, killed gateway left behind.
     pub(crate) async fn end_leftovers(&self) {
-        process::end_all(&self.container_ids(), None).await;
+        self.driver.end_all(&self.container_ids(), None).await;
     }
 
     /// Stops every container as a gateway does that is asked to end. Rows stay as they are, so
@@ -91,7 +93,7 @@ impl World {
         for (_, session) in lock(&self.sessions).drain() {
             session.over.cancel();
         }
-        process::end_all(&ids, Some(self.config.scaled(SHUTDOWN_GRACE))).await;
+        self.driver.end_all(&ids, Some(self.config.scaled(SHUTDOWN_GRACE))).await;
     }
 
     /// Replaces the store by an empty one. Containers stay, and nobody owns them.

@@ -6,23 +6,32 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use tokio::sync::mpsc;
 
 use super::lifecycle::NewSandbox;
 use super::lifecycle::finish;
 use super::phase::{self, Phase, Shown};
 use super::store::Sandbox;
 use super::{Target, World, now_ms};
-use crate::process;
+use crate::driver::Driver;
+use crate::driver::docker::Happened;
 use crate::refusal::Outcome;
 
+/// Events of containers between the runtime and the rows.
+const NEWS: usize = 64;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 impl World {
     /// The container is removed while the gateway runs: the row follows within two seconds.
     pub(crate) async fn lose(self: &Arc<Self>, target: &Target) -> Outcome<()> {
         let row = self.take_over(target).await?;
-        self.root(&row.id).remove()?;
+        self.root(&row.id).remove().await?;
+        self.report_lost(row);
+        Ok(())
+    }
+
+    /// The row of a container that is gone goes, too.
+    fn report_lost(self: &Arc<Self>, row: Sandbox) {
         let world = Arc::clone(self);
         self.spawn(async move {
             world.pause(MS(100)).await;
@@ -32,20 +41,24 @@ impl World {
             world.pause(MS(1700)).await;
             finish(world.remove_row(&row.id, Some(row.epoch)).map(drop));
         });
-        Ok(())
     }
 
     /// The container is killed and remains, exited.
     pub(crate) async fn kill(self: &Arc<Self>, target: &Target) -> Outcome<()> {
         let row = self.take_over(target).await?;
+        self.report_killed(row.id, row.epoch);
+        Ok(())
+    }
+
+    /// The row of a container that was killed shows it.
+    pub(super) fn report_killed(self: &Arc<Self>, id: String, epoch: u64) {
         let world = Arc::clone(self);
         self.spawn(async move {
             world.pause(MS(300)).await;
-            world.step(&row.id, row.epoch, |row| row.show(phase::DISCONNECTED));
+            world.step(&id, epoch, |row| row.show(phase::DISCONNECTED));
             world.pause(MS(500)).await;
-            world.end(&row.id, row.epoch, phase::CONTAINER_EXITED, None);
+            world.end(&id, epoch, phase::CONTAINER_EXITED, None);
         });
-        Ok(())
     }
 
     /// The main process ends with this code, as when the container is stopped (143).
@@ -60,21 +73,26 @@ impl World {
     }
 
     /// The container is paused: its processes stand still, and the row never leaves its error.
-    pub(crate) fn freeze(self: &Arc<Self>, target: &Target) -> Outcome<()> {
+    pub(crate) async fn freeze(self: &Arc<Self>, target: &Target) -> Outcome<()> {
         let row = self.begin_quietly(target)?;
-        process::signal_all(std::slice::from_ref(&row.id), Signal::SIGSTOP);
+        self.driver.pause(&row.id).await;
+        self.report_paused(row);
+        Ok(())
+    }
+
+    /// The row of a container that was paused shows it, for good.
+    fn report_paused(self: &Arc<Self>, row: Sandbox) {
         let world = Arc::clone(self);
         self.spawn(async move {
             world.pause(MS(400)).await;
             world.end(&row.id, row.epoch, phase::CONTAINER_PAUSED, None);
         });
-        Ok(())
     }
 
     /// The container is unpaused; the row stays as it is.
-    pub(crate) fn thaw(&self, target: &Target) -> Outcome<()> {
+    pub(crate) async fn thaw(&self, target: &Target) -> Outcome<()> {
         let row = self.get(target)?;
-        process::signal_all(std::slice::from_ref(&row.id), Signal::SIGCONT);
+        self.driver.unpause(&row.id).await;
         Ok(())
     }
 
@@ -130,7 +148,7 @@ impl World {
     /// Somebody deletes the sandbox and makes another of the same name. Returns the new id.
     pub(crate) async fn replace(self: &Arc<Self>, target: &Target) -> Outcome<String> {
         let row = self.take_over(target).await?;
-        self.root(&row.id).remove()?;
+        self.root(&row.id).remove().await?;
         self.remove_row(&row.id, None)?;
         let stranger = NewSandbox {
             name: row.name,
@@ -157,7 +175,39 @@ impl World {
     /// The container is removed while nobody looks: the row does not know.
     pub(crate) async fn remove_container(self: &Arc<Self>, id: &str) -> Outcome<()> {
         self.take_over(&Target::Id(id.to_owned())).await?;
-        Ok(self.root(id).remove()?)
+        Ok(self.root(id).remove().await?)
+    }
+
+    /// Takes in what others do to containers, where sandboxes run in some.
+    pub(crate) fn start_watching(self: &Arc<Self>) {
+        let Driver::Docker(docker) = &self.driver else { return };
+        let (sender, mut receiver) = mpsc::channel(NEWS);
+        self.spawn(Arc::clone(docker).follow(sender));
+        let world = Arc::clone(self);
+        self.spawn(async move {
+            while let Some(news) = receiver.recv().await {
+                finish(world.take_in(news).await);
+            }
+        });
+    }
+
+    async fn take_in(self: &Arc<Self>, news: Happened) -> Outcome<()> {
+        match news {
+            Happened::Removed(id) => {
+                // A row that was deleted, or never was, has nothing to show.
+                let Ok(row) = self.take_over(&Target::Id(id)).await else { return Ok(()) };
+                self.report_lost(row);
+            }
+            Happened::Paused(id) => {
+                let target = Target::Id(id);
+                let Ok(row) = self.get(&target) else { return Ok(()) };
+                // Its own pause is on its way to the row already.
+                if row.phase == Phase::Ready {
+                    self.report_paused(self.begin_quietly(&target)?);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Supersedes whatever is under way, then ends the container's processes.

@@ -4,20 +4,17 @@
 //! whatever is wrong with the image or the command shows up in the status later.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::process::Child;
 use tonic::Code;
 use uuid::Uuid;
 
 use super::phase::{self, Condition, Phase, Shown, startable};
 use super::store::{Revision, RevisionStatus, Sandbox};
-use super::{Target, World, environment_of, labels, lock, now_ms, policy, rules, spec};
+use super::{DeedKind, Target, World, environment_of, labels, lock, now_ms, policy, rules, spec};
 use crate::config::Dialect;
-use crate::process;
+use crate::driver::{Blueprint, Ended, Main};
 use crate::refusal::{Outcome, Refusal};
 
 /// How long a container has to end before it is killed.
@@ -64,6 +61,7 @@ impl World {
             row.revisions.push(first_revision(policy.clone())?);
         }
         self.insert(&row)?;
+        self.note(DeedKind::Create, &row);
         self.bring_up(&row.id, row.epoch, true);
         Ok(row)
     }
@@ -132,6 +130,7 @@ impl World {
                 "sandbox must be Ready to stop (current phase: {phase})"
             ))),
         })?;
+        self.note(DeedKind::Stop, &row);
         self.take_down(&row.id, Some(STOP_GRACE)).await;
         self.step(&row.id, row.epoch, |row| row.show(phase::STOPPED));
         self.get(&Target::Id(row.id))
@@ -161,6 +160,7 @@ impl World {
             row.exit_code = None;
             Ok(())
         })?;
+        self.note(DeedKind::Start, &row);
         self.bring_up(&row.id, row.epoch, false);
         Ok(row)
     }
@@ -176,6 +176,7 @@ impl World {
             row.deleted_at_ms = now_ms();
             Ok(())
         })?;
+        self.note(DeedKind::Delete, &row);
         let root = self.root(&row.id);
         let never_made = found.phase == Phase::Provisioning && !root.exists();
         if !root.exists() && !never_made {
@@ -183,7 +184,7 @@ impl World {
             return Ok(Deleted::RowOnly(row.id));
         }
         self.take_down(&row.id, None).await;
-        root.remove()?;
+        root.remove().await?;
         let (world, id, linger) = (Arc::clone(self), row.id.clone(), *lock(&self.deletion_linger));
         self.spawn(async move {
             if world.pause(linger).await {
@@ -228,24 +229,26 @@ impl World {
         } else {
             phase::WAITING_FOR_SUPERVISOR
         };
-        let started = root.create().and_then(|()| root.spawn_main(&seen.command, &env));
+        let (name, workspace) = (&row.name, &row.workspace);
+        let blueprint = Blueprint { name, workspace, command: &seen.command, env: &env };
+        let started = root.launch(blueprint).await;
         self.open_session(&row.id);
         let applied = self.step(&row.id, epoch, |row| {
             row.instance_id = Uuid::new_v4().to_string();
             row.show(waiting);
         });
         match started {
-            Ok(child) if applied && !self.over.is_cancelled() => {
-                self.watch_main(child, row.id.clone(), epoch);
+            Ok(main) if applied && !self.over.is_cancelled() => {
+                self.watch_main(main, row.id.clone(), epoch);
                 true
             }
             // Deleted, lost or shut down meanwhile: nothing of it may run on.
-            Ok(mut child) => {
-                let _ = child.kill().await;
+            Ok(main) => {
+                main.abandon().await;
                 self.take_down(&row.id, None).await;
                 let deleted = self.get(&Target::Id(row.id.clone()));
                 if deleted.is_err() || deleted.is_ok_and(|row| row.phase == Phase::Deleting) {
-                    finish(root.remove().map_err(Refusal::from));
+                    finish(root.remove().await.map_err(Refusal::from));
                 }
                 false
             }
@@ -258,21 +261,23 @@ impl World {
     }
 
     /// Reports the main process's end, unless a later change took it down.
-    fn watch_main(self: &Arc<Self>, mut child: Child, id: String, epoch: u64) {
+    fn watch_main(self: &Arc<Self>, main: Main, id: String, epoch: u64) {
         let world = Arc::clone(self);
         // Not bound to the world's end: the child must be reaped.
         self.tasks.spawn(async move {
-            // Waiting closes the child's stdin, which would end a shell.
-            let _stdin = child.stdin.take();
-            let status = child.wait().await;
+            let ended = main.wait().await;
             let current = world.get(&Target::Id(id.clone())).map(|row| row.epoch);
             if current != Ok(epoch) || world.over.is_cancelled() {
                 return;
             }
             world.take_down(&id, None).await;
-            if world.pause(TO_EXIT_REPORT).await {
-                let code = status.map_or(-1, exit_code);
-                world.end(&id, epoch, phase::MAIN_PROCESS_EXITED, Some(code));
+            match ended {
+                Ended::Killed => world.report_killed(id, epoch),
+                Ended::Exited(code) => {
+                    if world.pause(TO_EXIT_REPORT).await {
+                        world.end(&id, epoch, phase::MAIN_PROCESS_EXITED, Some(code));
+                    }
+                }
             }
         });
     }
@@ -307,7 +312,7 @@ impl World {
         if let Some(session) = session {
             session.over.cancel();
         }
-        process::end_all(&[id.to_owned()], grace.map(|grace| self.config.scaled(grace))).await;
+        self.driver.end_all(&[id.to_owned()], grace.map(|grace| self.config.scaled(grace))).await;
     }
 }
 
@@ -329,11 +334,6 @@ fn first_revision(policy: Vec<u8>) -> Outcome<Revision> {
         policy,
         provenance: BTreeMap::new(),
     })
-}
-
-/// A signal's death counts as 128 plus its number.
-fn exit_code(status: ExitStatus) -> i32 {
-    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
 /// Two words and a digit pair, short enough to be a name.

@@ -53,7 +53,7 @@ async fn each_way_to_die_has_its_own_lasting_error() {
         control.kill("killed").await.unwrap();
         control.stop_container("stopped").await.unwrap();
         control.main_exit("ended", 3).await.unwrap();
-        control.pause("paused").unwrap();
+        control.pause("paused").await.unwrap();
         for (name, reason, exit_code) in [
             ("killed", "ContainerExited", None),
             ("stopped", "MainProcessExited", Some(143)),
@@ -70,7 +70,7 @@ async fn each_way_to_die_has_its_own_lasting_error() {
                 )
             );
         }
-        control.unpause("paused").unwrap();
+        control.unpause("paused").await.unwrap();
         control.sweep();
         assert_eq!(fixture.client.get("paused").await.unwrap().phase, Phase::Error as i32);
         assert!(fixture.client.delete("killed").await.unwrap(), "its container was still there");

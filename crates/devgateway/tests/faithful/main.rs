@@ -12,6 +12,7 @@
 
 mod client;
 mod config;
+mod containers;
 mod events;
 mod exec;
 mod faults;
