@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{
-    Control, DevGateway, Dialect, Phase,
+    Control, DevGateway, Dialect, DockerDriver, Driver, Phase,
     user::{Seed, User},
 };
+use salvor_gateway_adapter::{RuntimeSettings, local_repository};
 use salvor_proto::{
     gateway::v1::gateway_adapter_service_client::GatewayAdapterServiceClient,
     recovery::v1::recovery_service_client::RecoveryServiceClient,
@@ -47,6 +48,12 @@ pub struct Options {
     pub mutation_timeout: Duration,
     /// Recoveries at work at once.
     pub max_running: usize,
+    /// Give the adapter a repository for snapshots.
+    pub snapshots: bool,
+    /// Between two looks at which snapshots are due; zero takes none but on request.
+    pub schedule: Duration,
+    /// Run sandboxes in containers, and give the adapter their runtime.
+    pub containers: Option<DockerDriver>,
     /// Run the orchestrator here. Otherwise the test runs its own, as a process.
     pub orchestrator: bool,
 }
@@ -64,6 +71,9 @@ impl Default for Options {
             undetermined_timeout: Duration::from_secs(2),
             mutation_timeout: Duration::from_secs(10),
             max_running: 64,
+            snapshots: false,
+            schedule: Duration::ZERO,
+            containers: None,
             orchestrator: true,
         }
     }
@@ -120,10 +130,10 @@ impl Fleet {
         let dir = tempfile::tempdir().context("no temporary directory")?;
         let registry_service = start_registry(dir.path(), free().await?).await?;
         let registry_url = url(registry_service.address);
-        let adapter_service = start_adapter(&options, &registry_url, free().await?)?;
+        let adapter_service = start_adapter(&options, dir.path(), &registry_url, free().await?)?;
         let mut labs = BTreeMap::new();
         for (name, dialect) in &options.gateways {
-            let lab = start_lab(dir.path(), name, *dialect, options.time_scale).await?;
+            let lab = start_lab(dir.path(), name, *dialect, &options).await?;
             labs.insert((*name).to_owned(), lab);
         }
         let orchestrator_service = if options.orchestrator {
@@ -220,7 +230,7 @@ impl Fleet {
     pub async fn restart_adapter(&mut self) -> Result<()> {
         self.kill_adapter().await;
         let registry = self.registry_url();
-        let service = start_adapter(&self.options, &registry, free().await?)?;
+        let service = start_adapter(&self.options, self.dir.path(), &registry, free().await?)?;
         self.adapter = GatewayAdapterServiceClient::new(channel(service.address)?);
         self.adapter_service = Some(service);
         self.settled().await
@@ -378,15 +388,29 @@ async fn start_registry(dir: &Path, listener: TcpListener) -> Result<Service> {
     Ok(Service { address, shutdown, task })
 }
 
-fn start_adapter(options: &Options, registry: &str, listener: TcpListener) -> Result<Service> {
+fn start_adapter(
+    options: &Options,
+    dir: &Path,
+    registry: &str,
+    listener: TcpListener,
+) -> Result<Service> {
     let address = listener.local_addr()?;
     let mut config = salvor_gateway_adapter::Config::new(registry);
+    config.data = Some(dir.join("adapter"));
     config.heartbeat_interval = Duration::from_millis(50);
     config.refresh_interval = Duration::from_millis(100);
     config.observe_interval = options.observe_interval;
     config.limits.read = Duration::from_secs(2);
     config.limits.settle = Duration::from_secs(5);
     config.limits.mutation = options.mutation_timeout;
+    if options.snapshots {
+        config.repository = Some(local_repository(&dir.join("adapter"))?);
+    }
+    config.runtime = options.containers.as_ref().map(|driver| RuntimeSettings {
+        socket: driver.socket.clone(),
+        gateways: Vec::new(),
+        live: false,
+    });
     let shutdown = Shutdown::new();
     let over = shutdown.triggered();
     let served = salvor_gateway_adapter::serve(config, server(), listener, over);
@@ -414,6 +438,7 @@ async fn start_orchestrator(
     config.park_retry = options.park_retry;
     config.undetermined_timeout = options.undetermined_timeout;
     config.max_running = options.max_running;
+    config.schedule.poll = options.schedule;
     config.readiness_timeout = Duration::from_secs(2);
     let shutdown = Shutdown::new();
     let tasks = shutdown.tasks();
@@ -431,11 +456,12 @@ async fn start_orchestrator(
     Ok(Service { address, shutdown, task })
 }
 
-async fn start_lab(dir: &Path, name: &str, dialect: Dialect, time_scale: f64) -> Result<Lab> {
+async fn start_lab(dir: &Path, name: &str, dialect: Dialect, options: &Options) -> Result<Lab> {
     let config = salvor_devgateway::Config {
         data_dir: dir.join("gateways").join(name),
         dialect,
-        time_scale,
+        time_scale: options.time_scale,
+        driver: options.containers.clone().map_or(Driver::Processes, Driver::Docker),
         ..salvor_devgateway::Config::default()
     };
     let running = DevGateway::start(config).await?;
