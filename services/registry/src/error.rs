@@ -72,6 +72,17 @@ pub(crate) enum Error {
         expire_time: prost_types::Timestamp,
         remaining: std::time::Duration,
     },
+    /// Another adapter serves the gateway.
+    #[error(
+        "{name} is served by the adapter {holder}, which holds it until {expire_time} unless it \
+         renews; nothing was changed"
+    )]
+    GatewayServedElsewhere {
+        name: String,
+        holder: String,
+        expire_time: prost_types::Timestamp,
+        remaining: std::time::Duration,
+    },
     /// The id was used for something else.
     #[error("request_id {id} was used before for another request; nothing was done")]
     RequestIdReused { id: String },

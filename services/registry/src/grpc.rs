@@ -7,18 +7,21 @@ use std::pin::Pin;
 use futures::Stream;
 use salvor_proto::registry::v1::registry_service_server::RegistryService;
 use salvor_proto::registry::v1::{
-    AcquireLeaseRequest, AcquireLeaseResponse, CreateSandboxRequest, CreateSandboxResponse,
-    DeleteGatewayRequest, DeleteGatewayResponse, DeleteSandboxRequest, DeleteSandboxResponse,
-    GetDefaultSandboxRequest, GetDefaultSandboxResponse, GetGatewayRequest, GetGatewayResponse,
-    GetSandboxRequest, GetSandboxResponse, HeartbeatGatewayRequest, HeartbeatGatewayResponse,
-    ListGatewaysRequest, ListGatewaysResponse, ListSandboxesRequest, ListSandboxesResponse,
-    OpenSandboxMaterialRequest, OpenSandboxMaterialResponse, RegisterGatewayRequest,
-    RegisterGatewayResponse, ReleaseLeaseRequest, ReleaseLeaseResponse, RenewLeaseRequest,
-    RenewLeaseResponse, RestoreEntryRequest, RestoreEntryResponse, SetDefaultSandboxRequest,
+    AcquireLeaseRequest, AcquireLeaseResponse, AcquireServingLeaseRequest,
+    AcquireServingLeaseResponse, CreateSandboxRequest, CreateSandboxResponse, DeleteGatewayRequest,
+    DeleteGatewayResponse, DeleteSandboxRequest, DeleteSandboxResponse, GetDefaultSandboxRequest,
+    GetDefaultSandboxResponse, GetGatewayRequest, GetGatewayResponse, GetSandboxRequest,
+    GetSandboxResponse, HeartbeatGatewayRequest, HeartbeatGatewayResponse, ListGatewaysRequest,
+    ListGatewaysResponse, ListSandboxesRequest, ListSandboxesResponse, OpenSandboxMaterialRequest,
+    OpenSandboxMaterialResponse, RegisterGatewayRequest, RegisterGatewayResponse,
+    ReleaseLeaseRequest, ReleaseLeaseResponse, ReleaseServingLeaseRequest,
+    ReleaseServingLeaseResponse, RenewLeaseRequest, RenewLeaseResponse, RenewServingLeaseRequest,
+    RenewServingLeaseResponse, RestoreEntryRequest, RestoreEntryResponse, SetDefaultSandboxRequest,
     SetDefaultSandboxResponse, SnapshotEntryRequest, SnapshotEntryResponse, UpdateGatewayRequest,
     UpdateGatewayResponse, UpdateSandboxRequest, UpdateSandboxResponse, WatchSandboxesRequest,
     WatchSandboxesResponse,
 };
+use salvor_runtime::sqlite::at_once;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;
@@ -50,7 +53,7 @@ impl Service {
         };
         let after = position.as_ref().map_or("", |position| &position.after);
         let revision = position.as_ref().map(|position| position.revision);
-        let page = self.store.list(&list.query, after, revision, list.size).await?;
+        let page = at_once(self.store.list(&list.query, after, revision, list.size)).await?;
         let mut response = ListSandboxesResponse { revision: page.revision, ..Default::default() };
         if let (true, Some(last)) = (page.more, page.versions.last()) {
             response.next_page_token =
@@ -75,7 +78,7 @@ impl Service {
             "" => String::new(),
             token => Position::read(token, keys, &identity)?.after,
         };
-        let (gateways, more) = self.store.gateways(&after, list.size).await?;
+        let (gateways, more) = at_once(self.store.gateways(&after, list.size)).await?;
         let next_page_token = match gateways.last() {
             Some(shown) if more => Position::new(&shown.name, 0).token(keys, &identity)?,
             _ => String::new(),
@@ -97,7 +100,7 @@ impl RegistryService for Service {
     async fn get_sandbox(&self, request: Request<GetSandboxRequest>) -> Answer<GetSandboxResponse> {
         let request = request.into_inner();
         let name = parse::record_name("name", &request.name)?.to_string();
-        let sandbox = Some(self.store.get(&name, request.show_deleted).await?);
+        let sandbox = Some(at_once(self.store.get(&name, request.show_deleted)).await?);
         Ok(Response::new(GetSandboxResponse { sandbox }))
     }
 
@@ -132,7 +135,7 @@ impl RegistryService for Service {
         request: Request<WatchSandboxesRequest>,
     ) -> Answer<Self::WatchSandboxesStream> {
         let (start, query) = parse::watch(&request.into_inner())?;
-        let start = self.store.watch_start(start).await?;
+        let start = at_once(self.store.watch_start(start)).await?;
         Ok(Response::new(Box::pin(watch::stream(self.store.clone(), query, start))))
     }
 
@@ -141,7 +144,7 @@ impl RegistryService for Service {
         request: Request<SnapshotEntryRequest>,
     ) -> Answer<SnapshotEntryResponse> {
         let name = parse::record_name("name", &request.into_inner().name)?.to_string();
-        let snapshot = Some(self.store.snapshot(&name).await?);
+        let snapshot = Some(at_once(self.store.snapshot(&name)).await?);
         Ok(Response::new(SnapshotEntryResponse { snapshot }))
     }
 
@@ -161,7 +164,7 @@ impl RegistryService for Service {
         let request = request.into_inner();
         let name = parse::record_name("name", &request.name)?.to_string();
         let fence_token = parse::needed_fence_token(request.fence_token)?;
-        let (spec, policy) = self.store.open_material(&name, fence_token).await?;
+        let (spec, policy) = at_once(self.store.open_material(&name, fence_token)).await?;
         tracing::info!(%name, fence_token, "secret bytes handed out to the holder of the lease");
         Ok(Response::new(OpenSandboxMaterialResponse { spec, policy }))
     }
@@ -170,7 +173,7 @@ impl RegistryService for Service {
         &self,
         _request: Request<GetDefaultSandboxRequest>,
     ) -> Answer<GetDefaultSandboxResponse> {
-        let sandbox = Some(self.store.default_sandbox().await?);
+        let sandbox = Some(at_once(self.store.default_sandbox()).await?);
         Ok(Response::new(GetDefaultSandboxResponse { sandbox }))
     }
 
@@ -229,7 +232,7 @@ impl RegistryService for Service {
 
     async fn get_gateway(&self, request: Request<GetGatewayRequest>) -> Answer<GetGatewayResponse> {
         let name = parse::gateway_name("name", &request.into_inner().name)?.to_string();
-        let gateway = Some(self.store.gateway(&name).await?);
+        let gateway = Some(at_once(self.store.gateway(&name)).await?);
         Ok(Response::new(GetGatewayResponse { gateway }))
     }
 
@@ -259,5 +262,32 @@ impl RegistryService for Service {
         let etag = parse::etag("etag", request.etag)?;
         self.store.delete_gateway(name, etag).await?;
         Ok(Response::new(DeleteGatewayResponse {}))
+    }
+
+    async fn acquire_serving_lease(
+        &self,
+        request: Request<AcquireServingLeaseRequest>,
+    ) -> Answer<AcquireServingLeaseResponse> {
+        let (gateway, holder, ttl) = parse::acquire_serving(request.into_inner())?;
+        let lease = Some(self.store.acquire_serving(gateway, holder, ttl).await?);
+        Ok(Response::new(AcquireServingLeaseResponse { lease }))
+    }
+
+    async fn renew_serving_lease(
+        &self,
+        request: Request<RenewServingLeaseRequest>,
+    ) -> Answer<RenewServingLeaseResponse> {
+        let (gateway, epoch, ttl) = parse::renew_serving(&request.into_inner())?;
+        let lease = Some(self.store.renew_serving(gateway, epoch, ttl).await?);
+        Ok(Response::new(RenewServingLeaseResponse { lease }))
+    }
+
+    async fn release_serving_lease(
+        &self,
+        request: Request<ReleaseServingLeaseRequest>,
+    ) -> Answer<ReleaseServingLeaseResponse> {
+        let (gateway, epoch) = parse::release_serving(&request.into_inner())?;
+        self.store.release_lease(gateway, epoch).await?;
+        Ok(Response::new(ReleaseServingLeaseResponse {}))
     }
 }

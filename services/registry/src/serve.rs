@@ -5,7 +5,7 @@ use std::future::Future;
 use salvor_proto::FILE_DESCRIPTOR_SET;
 use salvor_proto::registry::v1::registry_service_server::RegistryServiceServer;
 use salvor_runtime::server::{self, Server};
-use salvor_runtime::sqlite;
+use salvor_runtime::sqlite::{self, at_once};
 use tokio::net::TcpListener;
 
 use crate::config::Config;
@@ -46,8 +46,9 @@ impl Registry {
             revisions: config.change_log_retention,
             requests: config.request_retention,
         };
-        let store = Store::open(&config.data_dir, keys, config.clock.clone(), retention).await?;
-        match store.count_unopenable().await {
+        let opening = Store::open(&config.data_dir, keys, config.clock.clone(), retention);
+        let store = at_once(opening).await?;
+        match at_once(store.count_unopenable()).await {
             Ok(0) => {}
             Ok(count) => tracing::warn!(
                 count,

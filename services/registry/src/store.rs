@@ -16,6 +16,7 @@ mod records;
 mod requests;
 mod row;
 mod schema;
+mod serving;
 mod txn;
 mod view;
 mod write;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use salvor_runtime::Clock;
-use salvor_runtime::sqlite::{self, Database, Options};
+use salvor_runtime::sqlite::{self, Database, Options, at_once};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -127,7 +128,7 @@ impl Store {
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
         let inner = Arc::clone(&self.inner);
-        let running = async move { inner.run(work).await };
+        let running = at_once(async move { inner.run(work).await });
         let done = tokio::spawn(running.in_current_span()).await;
         done.unwrap_or(Err(Error::Defect("a write panicked or was cut off by shutdown")))
     }

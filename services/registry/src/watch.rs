@@ -12,6 +12,7 @@ use futures::Stream;
 use futures::stream::try_unfold;
 use salvor_proto::registry::v1::WatchSandboxesResponse;
 use salvor_proto::registry::v1::watch_sandboxes_response::{Event, Progress, Unreadable};
+use salvor_runtime::sqlite::at_once;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -71,7 +72,7 @@ impl Log for Store {
         query: &Query,
         after: i64,
     ) -> impl Future<Output = Result<Batch, Error>> + Send {
-        Store::changes(self, query, after)
+        at_once(Store::changes(self, query, after))
     }
 
     fn subscribe(&self) -> watch::Receiver<i64> {

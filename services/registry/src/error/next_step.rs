@@ -24,7 +24,8 @@ pub(super) fn next_step(error: &Error) -> Option<String> {
         | Error::DefaultUnset => LIST,
         Error::GatewayNotFound { .. }
         | Error::GatewayExists { .. }
-        | Error::GatewayAssignedElsewhere { .. } => GATEWAYS,
+        | Error::GatewayAssignedElsewhere { .. }
+        | Error::GatewayServedElsewhere { .. } => GATEWAYS,
         Error::GatewayNotRegistered { .. } => "salvor gateways add",
         Error::EtagMismatch { .. } => "read it again, and repeat the change on what it says now",
         Error::Fenced { .. } | Error::LeaseLost { .. } => {

@@ -27,7 +27,8 @@ impl From<Error> for Wire {
             error @ (Error::Fenced { .. }
             | Error::FenceTokenRequired { .. }
             | Error::LeaseLost { .. }
-            | Error::LeaseHeld { .. }) => lease(&error, message),
+            | Error::LeaseHeld { .. }
+            | Error::GatewayServedElsewhere { .. }) => lease(&error, message),
             error @ (Error::Unreadable { .. }
             | Error::GatewayUnreadable { .. }
             | Error::KeyMissing { .. }
@@ -110,6 +111,13 @@ fn lease(error: &Error, message: String) -> Wire {
             .with("given_fence_token", given.to_string()),
         Error::LeaseHeld { name, holder, expire_time, remaining } => {
             Wire::new(Code::Busy, "LEASE_HELD", message)
+                .with("name", name)
+                .with("holder", holder)
+                .with("expire_time", expire_time.to_string())
+                .retry_after(*remaining)
+        }
+        Error::GatewayServedElsewhere { name, holder, expire_time, remaining } => {
+            Wire::new(Code::Busy, "GATEWAY_SERVED_ELSEWHERE", message)
                 .with("name", name)
                 .with("holder", holder)
                 .with("expire_time", expire_time.to_string())

@@ -5,14 +5,16 @@
 
 mod gateway;
 mod record;
+mod snapshots;
 
 use std::time::Duration;
 
 use prost::Message;
 use salvor_core::name::{self, GatewayName, RecordName};
 use salvor_proto::registry::v1::{
-    AcquireLeaseRequest, CreateSandboxRequest, DeleteSandboxRequest, ListSandboxesRequest,
-    RenewLeaseRequest, RestoreEntryRequest, Sandbox, UpdateSandboxRequest, WatchSandboxesRequest,
+    AcquireLeaseRequest, AcquireServingLeaseRequest, CreateSandboxRequest, DeleteSandboxRequest,
+    ListSandboxesRequest, ReleaseServingLeaseRequest, RenewLeaseRequest, RenewServingLeaseRequest,
+    RestoreEntryRequest, Sandbox, UpdateSandboxRequest, WatchSandboxesRequest,
 };
 use salvor_proto::time::plain;
 use sha2::{Digest, Sha256};
@@ -45,9 +47,9 @@ pub(super) fn create(mut request: CreateSandboxRequest) -> Result<Create, Error>
     let id = request_id("CreateSandbox", &std::mem::take(&mut request.request_id), &request)?;
     let given = request.sandbox.ok_or_else(|| missing("sandbox"))?;
     let name = record_name("sandbox.name", &given.name)?;
-    record::check(&given, Field::ALL)?;
     let fields: Vec<Field> =
-        Field::ALL.iter().copied().filter(|field| *field != Field::State).collect();
+        Field::ALL.iter().copied().filter(|field| !field.is_of_the_holder()).collect();
+    record::check(&given, &fields)?;
     let empty = Sandbox { name: given.name.clone(), ..Sandbox::default() };
     let mut sandbox = Mask::new(fields).apply(&empty, &given);
     let contents = record::contents(&mut sandbox);
@@ -130,21 +132,51 @@ pub(super) fn watch(request: &WatchSandboxesRequest) -> Result<(i64, Query), Err
 
 pub(super) fn acquire(request: AcquireLeaseRequest) -> Result<(String, String, Duration), Error> {
     let name = record_name("sandbox", &request.sandbox)?.to_string();
-    if request.holder.is_empty() {
-        return Err(missing("holder"));
-    }
-    if request.holder.len() > MAX_HOLDER || request.holder.chars().any(char::is_control) {
-        return Err(Error::invalid(
-            "holder",
-            "must be at most 256 bytes without control characters",
-        ));
-    }
-    Ok((name, request.holder, ttl(request.ttl)?))
+    Ok((name, holder(request.holder)?, ttl(request.ttl)?))
 }
 
 pub(super) fn renew(request: &RenewLeaseRequest) -> Result<(String, i64, Duration), Error> {
     let name = record_name("sandbox", &request.sandbox)?.to_string();
     Ok((name, needed_fence_token(request.fence_token)?, ttl(request.ttl)?))
+}
+
+pub(super) fn acquire_serving(
+    request: AcquireServingLeaseRequest,
+) -> Result<(String, String, Duration), Error> {
+    let name = gateway_name("gateway", &request.gateway)?.to_string();
+    Ok((name, holder(request.holder)?, ttl(request.ttl)?))
+}
+
+pub(super) fn renew_serving(
+    request: &RenewServingLeaseRequest,
+) -> Result<(String, i64, Duration), Error> {
+    let name = gateway_name("gateway", &request.gateway)?.to_string();
+    Ok((name, epoch(request.epoch)?, ttl(request.ttl)?))
+}
+
+pub(super) fn release_serving(
+    request: &ReleaseServingLeaseRequest,
+) -> Result<(String, i64), Error> {
+    Ok((gateway_name("gateway", &request.gateway)?.to_string(), epoch(request.epoch)?))
+}
+
+fn epoch(epoch: i64) -> Result<i64, Error> {
+    if epoch > 0 {
+        Ok(epoch)
+    } else {
+        Err(Error::invalid("epoch", "is required; AcquireServingLease gives one"))
+    }
+}
+
+fn holder(holder: String) -> Result<String, Error> {
+    if holder.is_empty() {
+        return Err(missing("holder"));
+    }
+    if holder.len() > MAX_HOLDER || holder.chars().any(char::is_control) {
+        let form = "must be at most 256 bytes without control characters";
+        return Err(Error::invalid("holder", form));
+    }
+    Ok(holder)
 }
 
 pub(super) fn record_name(field: &str, text: &str) -> Result<RecordName, Error> {

@@ -45,6 +45,16 @@ fields! {
     AutomaticRecovery automatic_recovery,
     Labels labels,
     Annotations annotations,
+    SnapshotStatus snapshot_status,
+}
+
+// === impl Field ===
+
+impl Field {
+    /// Whether it tells what a lease's holder does or found, so that only that lease's fence token changes it.
+    pub(crate) const fn is_of_the_holder(self) -> bool {
+        matches!(self, Self::State | Self::SnapshotStatus)
+    }
 }
 
 /// The fields that one update changes: at least one, each once.
@@ -66,6 +76,11 @@ impl Mask {
     /// Whether it names `field`.
     pub(crate) fn has(&self, field: Field) -> bool {
         self.fields.contains(&field)
+    }
+
+    /// Whether only the holder of the record's lease may change what it names.
+    pub(crate) fn needs_lease(&self) -> bool {
+        self.fields.iter().any(|field| field.is_of_the_holder())
     }
 
     /// The proto's names.

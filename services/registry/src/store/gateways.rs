@@ -5,12 +5,13 @@
 use futures::FutureExt;
 use prost::Message;
 use salvor_proto::registry::v1::{Gateway, GatewayHeartbeat, GatewayIdentity};
+use salvor_runtime::sqlite::at_once;
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::write::new_etag;
-use super::{RequestId, Store, Txn};
+use super::{RequestId, Store, Txn, serving};
 use crate::error::Error;
 use crate::record::patch;
 
@@ -105,7 +106,7 @@ impl Store {
         name: String,
         mut heartbeat: GatewayHeartbeat,
     ) -> Result<Gateway, Error> {
-        let gateway = self.gateway(&name).await?;
+        let gateway = at_once(self.gateway(&name)).await?;
         let assigned = &gateway.adapter_id;
         if !assigned.is_empty() && *assigned != heartbeat.adapter_id {
             let speaker = heartbeat.adapter_id;
@@ -115,7 +116,13 @@ impl Store {
                 speaker,
             });
         }
-        heartbeat.receive_time = Some(salvor_proto::time::timestamp(self.inner.clock.now_ms()));
+        let now_ms = self.inner.clock.now_ms();
+        at_once(async {
+            let mut view = self.read().await?;
+            serving::check_speaker(&mut view, &name, &heartbeat, now_ms).await
+        })
+        .await?;
+        heartbeat.receive_time = Some(salvor_proto::time::timestamp(now_ms));
         let unpinned = gateway.pinned_identity.as_ref().is_none_or(is_empty);
         let pins = unpinned && pinnable(&heartbeat).is_some();
         let write = self.inner.heartbeats.take(&name, &heartbeat);
@@ -312,6 +319,17 @@ impl Entry {
             digest.update(part);
         }
         digest.finalize().to_vec()
+    }
+}
+
+/// Refuses what is about a gateway that nobody registered.
+pub(super) async fn must_be_known(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<(), Error> {
+    match entry(connection, name).await? {
+        Some(_) => Ok(()),
+        None => Err(Error::GatewayNotFound { name: name.into() }),
     }
 }
 

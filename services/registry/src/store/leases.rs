@@ -1,7 +1,8 @@
 //! Leases with fence tokens.
 //!
-//! Invariant: the tokens of one name rise strictly and for ever: past releases, expiries, tombstones and restarts. At most
-//! one token is current, and none once its time is over. Deliberately absent: waiting for a lease.
+//! Invariant: tokens rise strictly and for ever, over all names: past releases, expiries, tombstones and restarts. So a name
+//! that was written to under another one's lease, as a copy is, has seen none that its own later leases do not top. At most one
+//! token of a name is current, and none once its time is over. Deliberately absent: waiting for a lease.
 
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use sqlx::{Row, SqliteConnection};
 use super::{Store, Txn};
 use crate::error::Error;
 
-struct Held {
-    fence_token: i64,
-    holder: String,
-    expire_ms: u64,
+pub(super) struct Held {
+    pub(super) fence_token: i64,
+    pub(super) holder: String,
+    pub(super) expire_ms: u64,
 }
 
 // === impl Store ===
@@ -60,6 +61,16 @@ impl Txn {
         if self.current(&name).await?.is_none() {
             return Err(Error::SandboxNotFound { name });
         }
+        self.give(name, holder, ttl).await
+    }
+
+    /// Gives the lease of whatever has this name.
+    pub(super) async fn give(
+        &mut self,
+        name: String,
+        holder: String,
+        ttl: Duration,
+    ) -> Result<Lease, Error> {
         let now_ms = self.now_ms;
         let last = find(self.connection(), &name).await?;
         if let Some(held) =
@@ -72,11 +83,11 @@ impl Txn {
                 remaining: Duration::from_millis(held.expire_ms - now_ms),
             });
         }
-        let fence_token = last.map_or(0, |held| held.fence_token) + 1;
+        let fence_token = highest(self.connection()).await? + 1;
         self.store_lease(name, Held { fence_token, holder, expire_ms: end(now_ms, ttl) }).await
     }
 
-    async fn renew(
+    pub(super) async fn renew(
         &mut self,
         name: String,
         fence_token: i64,
@@ -149,7 +160,15 @@ pub(super) async fn check(
     }
 }
 
-async fn find(connection: &mut SqliteConnection, name: &str) -> Result<Option<Held>, Error> {
+async fn highest(connection: &mut SqliteConnection) -> Result<i64, Error> {
+    let highest = sqlx::query_scalar("SELECT COALESCE(MAX(fence_token), 0) FROM leases");
+    Ok(highest.fetch_one(connection).await?)
+}
+
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<Option<Held>, Error> {
     let found = sqlx::query("SELECT fence_token, holder, expire_ms FROM leases WHERE name = ?")
         .bind(name)
         .fetch_optional(connection)

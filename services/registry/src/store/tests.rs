@@ -4,7 +4,9 @@ use futures::FutureExt;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use salvor_proto::error::{Code, Error as Wire};
-use salvor_proto::registry::v1::{Gateway, Policy, Posture, Sandbox, SnapshotRules, Spec};
+use salvor_proto::registry::v1::{
+    Gateway, Policy, Posture, Sandbox, SnapshotRules, SnapshotStatus, Spec,
+};
 use salvor_runtime::{ManualClock, Timestamp};
 use tempfile::TempDir;
 
@@ -72,7 +74,7 @@ async fn stored(store: &Store) -> Vec<u8> {
     row::current(&mut view, NAME).await.unwrap().unwrap().message
 }
 
-/// Writes the present row again with fields of a newer version: at the top and within `snapshot_rules`.
+/// Writes the present row again with fields of a newer version: at the top, and within the two messages about snapshots.
 async fn add_unknown_fields(store: &Store) {
     store.write(|txn| txn.add_unknown_fields().boxed()).await.unwrap();
 }
@@ -81,12 +83,15 @@ impl Txn {
     async fn add_unknown_fields(&mut self) -> Result<(), Error> {
         let mut version = self.current(NAME).await?.unwrap();
         let mut sandbox = Sandbox::decode(version.message.as_slice()).unwrap();
-        let mut rules = sandbox.snapshot_rules.take().unwrap().encode_to_vec();
-        rules.extend(unknown());
+        let rules = sandbox.snapshot_rules.take().unwrap().encode_to_vec();
+        let status = SnapshotStatus { last_complete_bytes: 9, ..SnapshotStatus::default() };
         let mut message = sandbox.encode_to_vec();
-        encode_key(17, WireType::LengthDelimited, &mut message);
-        encode_varint(rules.len() as u64, &mut message);
-        message.extend(rules);
+        for (tag, mut field) in [(17, rules), (23, status.encode_to_vec())] {
+            field.extend(unknown());
+            encode_key(tag, WireType::LengthDelimited, &mut message);
+            encode_varint(field.len() as u64, &mut message);
+            message.extend(field);
+        }
         message.extend(unknown());
         version.message = message;
         let revision = self.next_revision();
@@ -104,23 +109,23 @@ async fn what_a_newer_version_wrote_survives_update_snapshot_and_restore() {
     let (store, _directory) = store().await;
     store.create(create(b"spec")).await.unwrap();
     add_unknown_fields(&store).await;
-    assert_eq!(count_unknown(&stored(&store).await), 2);
+    assert_eq!(count_unknown(&stored(&store).await), 3);
     let mut present = store.get(NAME, false).await.unwrap();
     present.live_id = "new".into();
     let present = store.update(change(&present, Field::LiveId)).await.unwrap();
-    assert_eq!(count_unknown(&stored(&store).await), 2);
+    assert_eq!(count_unknown(&stored(&store).await), 3);
     let snapshot = store.snapshot(NAME).await.unwrap();
     let mut changed = present.clone();
     changed.snapshot_rules = None;
     let changed = store.update(change(&changed, Field::SnapshotRules)).await.unwrap();
-    assert_eq!(count_unknown(&stored(&store).await), 1, "a masked field is replaced as a whole");
+    assert_eq!(count_unknown(&stored(&store).await), 2, "a masked field is replaced as a whole");
     let restore =
         Restore { snapshot, gateway: "gateways/lab".into(), etag: changed.etag, fence_token: 0 };
     let (restored, _) = store.restore(restore).await.unwrap();
-    assert_eq!(count_unknown(&stored(&store).await), 2);
+    assert_eq!(count_unknown(&stored(&store).await), 3);
     assert_eq!(
-        (restored.live_id.as_str(), restored.snapshot_rules),
-        ("new", present.snapshot_rules)
+        (restored.live_id.as_str(), restored.snapshot_rules, restored.snapshot_status),
+        ("new", present.snapshot_rules, present.snapshot_status)
     );
 }
 

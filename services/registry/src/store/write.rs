@@ -107,7 +107,7 @@ impl Txn {
         }
         let Update { sandbox: from, contents, mask, fence_token, request, .. } = update;
         let version = self.live(&from.name).await?;
-        self.check_fence(&from.name, fence_token, mask.has(Field::State)).await?;
+        self.check_fence(&from.name, fence_token, mask.needs_lease()).await?;
         check_etag(&version, &from.etag)?;
         let before = version.sandbox(&self.keys)?;
         let mut after = mask.apply(&before, &from);

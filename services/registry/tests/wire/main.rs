@@ -8,6 +8,8 @@ mod leases;
 mod lists;
 mod material;
 mod records;
+mod rules;
+mod serving;
 mod snapshots;
 mod storage;
 mod support;

@@ -93,3 +93,21 @@ async fn a_newer_database_is_refused_untouched() {
     let error = salvor_registry::Registry::open(&harness.config).await.unwrap_err().to_string();
     assert!(error.contains("99") && error.contains("Nothing was changed"), "{error}");
 }
+
+#[tokio::test]
+async fn a_damaged_database_is_refused_untouched() {
+    for damage in [&b"not a database"[..], &[0x5a; 4096]] {
+        let harness = Harness::start().await;
+        let file = harness.config.data_dir.join("registry.db");
+        let mut content = std::fs::read(&file).unwrap();
+        content[..damage.len()].copy_from_slice(damage);
+        let other = tempfile::tempdir().unwrap();
+        let config =
+            salvor_registry::Config { data_dir: other.path().into(), ..harness.config.clone() };
+        let copy = other.path().join("registry.db");
+        std::fs::write(&copy, &content).unwrap();
+        let error = salvor_registry::Registry::open(&config).await.unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains("restore a copy"), "{error}");
+        assert_eq!(std::fs::read(&copy).unwrap(), content);
+    }
+}

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use salvor_proto::registry::v1::{
-    AutomaticRecovery, ConfigFile, Dialect, Policy, Posture, ReadinessProbe, Sandbox,
-    SnapshotRules, Spec, posture, sandbox::State,
+    AutomaticRecovery, ConfigFile, Dialect, Policy, Posture, ReadinessProbe, Sandbox, Spec,
+    posture, sandbox::State,
 };
 use salvor_proto::time::plain;
 
+use super::snapshots;
 use crate::error::Error;
 use crate::record::{Content, Contents, Field, drop_stamps};
 
@@ -17,7 +18,7 @@ const MAX_POLICY: usize = 256 << 10;
 const MAX_SEALED_PATHS: usize = 256;
 /// Lists that the contract puts no number to.
 const MAX_ITEMS: usize = 1024;
-const MAX_PATH: usize = 4096;
+pub(super) const MAX_PATH: usize = 4096;
 const MAX_PROBE: Duration = Duration::from_mins(1);
 /// Seconds of 0001-01-01 and 9999-12-31T23:59:59, the range of protobuf's JSON form.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
@@ -62,7 +63,9 @@ pub(super) fn check(sandbox: &Sandbox, fields: &[Field]) -> Result<(), Error> {
             Field::Spec => sandbox.spec.as_ref().map_or(Ok(()), spec),
             Field::Policy => sandbox.policy.as_ref().map_or(Ok(()), policy),
             Field::Posture => sandbox.posture.as_ref().map_or(Ok(()), posture),
-            Field::SnapshotRules => sandbox.snapshot_rules.as_ref().map_or(Ok(()), snapshot_rules),
+            Field::SnapshotRules => {
+                sandbox.snapshot_rules.as_ref().map_or(Ok(()), snapshots::rules)
+            }
             Field::ConfigFiles => config_files(&sandbox.config_files),
             Field::ReadinessProbe => {
                 sandbox.readiness_probe.as_ref().map_or(Ok(()), readiness_probe)
@@ -72,6 +75,10 @@ pub(super) fn check(sandbox: &Sandbox, fields: &[Field]) -> Result<(), Error> {
             }
             Field::Labels => pairs("sandbox.labels", &sandbox.labels),
             Field::Annotations => pairs("sandbox.annotations", &sandbox.annotations),
+            Field::SnapshotStatus => match &sandbox.snapshot_status {
+                Some(status) => snapshots::status(&sandbox.name, status),
+                None => Ok(()),
+            },
         }?;
     }
     Ok(())
@@ -164,24 +171,6 @@ fn posture(posture: &Posture) -> Result<(), Error> {
     time("sandbox.posture.proof_time", posture.proof_time.as_ref())
 }
 
-fn snapshot_rules(rules: &SnapshotRules) -> Result<(), Error> {
-    count("sandbox.snapshot_rules.roots", rules.roots.len(), MAX_ITEMS)?;
-    count("sandbox.snapshot_rules.excludes", rules.excludes.len(), MAX_ITEMS)?;
-    for (index, root) in rules.roots.iter().enumerate() {
-        path(&format!("sandbox.snapshot_rules.roots[{index}]"), root)?;
-    }
-    if rules.keep_last < 0 {
-        return Err(Error::invalid("sandbox.snapshot_rules.keep_last", "must not be negative"));
-    }
-    match &rules.interval {
-        Some(interval) if plain(interval).is_zero() => Err(Error::invalid(
-            "sandbox.snapshot_rules.interval",
-            "must be more than zero, or absent",
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn config_files(files: &[ConfigFile]) -> Result<(), Error> {
     count("sandbox.config_files", files.len(), MAX_ITEMS)?;
     for (index, file) in files.iter().enumerate() {
@@ -240,7 +229,7 @@ fn known<E: TryFrom<i32>>(field: &str, value: i32) -> Result<(), Error> {
     Err(Error::invalid(field, format!("{value} is no value that this version knows")))
 }
 
-fn path(field: &str, path: &str) -> Result<(), Error> {
+pub(super) fn path(field: &str, path: &str) -> Result<(), Error> {
     let normalised = path.len() > 1
         && path
             .strip_prefix('/')
@@ -248,13 +237,22 @@ fn path(field: &str, path: &str) -> Result<(), Error> {
     if !normalised || path.len() > MAX_PATH || path.contains('\0') {
         return Err(Error::invalid(
             field,
-            format!("{path:.200?} must be an absolute path without '.', '..' or '//'"),
+            format!("{} must be an absolute path without '.', '..' or '//'", shown(path)),
         ));
     }
     Ok(())
 }
 
-fn sha256(field: &str, text: &str) -> Result<(), Error> {
+/// The beginning of what was given, quoted: an answer stays short whatever the request held.
+pub(super) fn shown(text: &str) -> String {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{:?} (cut)", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+pub(super) fn sha256(field: &str, text: &str) -> Result<(), Error> {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if text.len() == 64 && text.bytes().all(is_digit) {
         return Ok(());
@@ -262,7 +260,7 @@ fn sha256(field: &str, text: &str) -> Result<(), Error> {
     Err(Error::invalid(field, "must be 64 lower-case hexadecimal digits"))
 }
 
-fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<(), Error> {
+pub(super) fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<(), Error> {
     match time {
         Some(time)
             if !TIMES.contains(&time.seconds) || !(0..1_000_000_000).contains(&time.nanos) =>
@@ -273,14 +271,14 @@ fn time(field: &str, time: Option<&prost_types::Timestamp>) -> Result<(), Error>
     }
 }
 
-fn size(field: &str, bytes: usize, max: usize) -> Result<(), Error> {
+pub(super) fn size(field: &str, bytes: usize, max: usize) -> Result<(), Error> {
     if bytes <= max {
         return Ok(());
     }
     Err(Error::invalid(field, format!("is {bytes} bytes long; at most {max} are allowed")))
 }
 
-fn count(field: &str, items: usize, max: usize) -> Result<(), Error> {
+pub(super) fn count(field: &str, items: usize, max: usize) -> Result<(), Error> {
     if items <= max {
         return Ok(());
     }
