@@ -44,6 +44,8 @@ pub enum Method {
     Provider,
     /// `ExecSandbox`.
     Exec,
+    /// `ExecSandboxInteractive`.
+    Feed,
     /// `CreateSandbox`.
     Create,
     /// `DeleteSandbox`.
@@ -116,7 +118,7 @@ pub struct Failure {
 
 impl Method {
     /// Every method.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Health,
         Self::Workspace,
         Self::Get,
@@ -125,6 +127,7 @@ impl Method {
         Self::PolicyStatus,
         Self::Provider,
         Self::Exec,
+        Self::Feed,
         Self::Create,
         Self::Delete,
         Self::Start,
@@ -143,12 +146,18 @@ impl Method {
             Self::PolicyStatus => "GetSandboxPolicyStatus",
             Self::Provider => "GetProvider",
             Self::Exec => "ExecSandbox",
+            Self::Feed => "ExecSandboxInteractive",
             Self::Create => "CreateSandbox",
             Self::Delete => "DeleteSandbox",
             Self::Start => "StartSandbox",
             Self::Stop => "StopSandbox",
             Self::Update => "UpdateConfig",
         }
+    }
+
+    /// Whether it runs something in a sandbox.
+    const fn runs(self) -> bool {
+        matches!(self, Self::Exec | Self::Feed)
     }
 
     /// Whether it names one sandbox that should exist.
@@ -170,13 +179,15 @@ pub(crate) fn classify(method: Method, origin: Origin, code: Code, text: &str) -
         Code::AlreadyExists if method == Method::Create => Class::AlreadyExists,
         Code::InvalidArgument => Class::Invalid,
         Code::FailedPrecondition => match method {
-            Method::Start | Method::Stop | Method::Delete | Method::Exec => Class::WrongPhase,
+            Method::Start | Method::Stop | Method::Delete | Method::Exec | Method::Feed => {
+                Class::WrongPhase
+            }
             Method::Create | Method::Update => Class::Invalid,
             _ => Class::Unexpected,
         },
         Code::Unauthenticated => Class::Unauthenticated,
         // Said by a container that shuts down, not by the gateway's authorisation.
-        Code::PermissionDenied if method == Method::Exec && text.contains("ssh authentication") => {
+        Code::PermissionDenied if method.runs() && text.contains("ssh authentication") => {
             Class::Unavailable
         }
         Code::PermissionDenied => Class::PermissionDenied,
@@ -186,9 +197,7 @@ pub(crate) fn classify(method: Method, origin: Origin, code: Code, text: &str) -
         Code::OutOfRange if text.contains(OVERSIZED) => oversized(text),
         Code::DeadlineExceeded => Class::DeadlineExceeded,
         // A relay that is full is told as UNAVAILABLE.
-        Code::Unavailable if method == Method::Exec && text.contains("relay limit") => {
-            Class::RateLimited
-        }
+        Code::Unavailable if method.runs() && text.contains("relay limit") => Class::RateLimited,
         Code::Unavailable => Class::Unavailable,
         // What answers a plaintext call on a TLS port, and any web server: no gateway.
         Code::Unimplemented if NO_GATEWAY.iter().any(|no| text.contains(no)) => Class::TlsFailed,

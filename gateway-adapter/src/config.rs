@@ -1,5 +1,6 @@
 //! What an adapter needs to know before it starts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use salvor_runtime::channel::Endpoint;
 use salvor_runtime::{Clock, SystemClock};
 
 use crate::gateway::Limits;
+use crate::runtime::RuntimeSettings;
+use crate::store::Config as RepositoryConfig;
 
 /// The port that an adapter listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7303;
@@ -24,6 +27,12 @@ pub struct Config {
     pub registry: Endpoint,
     /// What it tells the registry of its own address; its listener's address if not given.
     pub advertise: Option<String>,
+    /// Where it keeps what must outlive it: the newest fence tokens, and its name towards other adapters. One process at a time
+    /// uses it. Without one an adapter is a new one at every start.
+    pub data: Option<PathBuf>,
+    /// For how long it is granted to be the only one that changes what is on a gateway, 1 s to 10 min; renewed three times
+    /// within that time. When it ends without a word, another one can take over that much later. Default 15 s.
+    pub serving_ttl: Duration,
     /// Bounds on what is asked of each gateway.
     pub limits: Limits,
     /// Between two probes of a gateway. Default 2 s.
@@ -32,6 +41,10 @@ pub struct Config {
     pub refresh_interval: Duration,
     /// Between two rounds of the observer; zero turns it off. Default 30 s.
     pub observe_interval: Duration,
+    /// Where snapshots are kept. Without it nothing can be captured or restored.
+    pub repository: Option<RepositoryConfig>,
+    /// The container runtime of this host. Without it containers cannot be looked for, captured or stopped.
+    pub runtime: Option<RuntimeSettings>,
     /// The time of day, for what is said of when.
     pub clock: Arc<dyn Clock>,
 }
@@ -43,10 +56,14 @@ impl Config {
             adapter_id: DEFAULT_ID.to_owned(),
             registry: Endpoint::new(registry).with_timeout(Duration::from_secs(5)),
             advertise: None,
+            data: None,
+            serving_ttl: Duration::from_secs(15),
             limits: Limits::default(),
             heartbeat_interval: Duration::from_secs(2),
             refresh_interval: Duration::from_secs(3),
             observe_interval: Duration::from_secs(30),
+            repository: None,
+            runtime: None,
             clock: Arc::new(SystemClock),
         }
     }

@@ -15,7 +15,7 @@ use salvor_runtime::{Clock, TracedChannel};
 use tokio::sync::{Notify, Semaphore};
 use tonic::{Code, Status};
 
-use crate::gateway::{Gateway, Limits};
+use crate::gateway::{Gateway, Way};
 
 /// Gateways of one page of the registry's list.
 const PAGE: i32 = 1000;
@@ -30,7 +30,7 @@ pub(crate) type Registry = RegistryServiceClient<TracedChannel>;
 pub(crate) struct Directory {
     adapter_id: String,
     registry: Registry,
-    limits: Limits,
+    way: Way,
     clock: Arc<dyn Clock>,
     known: RwLock<Known>,
     lookups: Semaphore,
@@ -58,13 +58,13 @@ impl Directory {
     pub(crate) fn new(
         adapter_id: String,
         registry: Registry,
-        limits: Limits,
+        way: Way,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             adapter_id,
             registry,
-            limits,
+            way,
             clock,
             known: RwLock::default(),
             lookups: Semaphore::new(LOOKUPS),
@@ -156,7 +156,7 @@ impl Directory {
             entry.gateway.update(record);
             return Arc::clone(&entry.gateway);
         }
-        let gateway = Gateway::new(record, self.limits.clone(), Arc::clone(&self.clock));
+        let gateway = Gateway::new(record, self.way.clone(), Arc::clone(&self.clock));
         let gateway = Arc::new(gateway);
         let entry = Entry { gateway: Arc::clone(&gateway), round };
         known.gateways.insert(record.name.clone(), entry);

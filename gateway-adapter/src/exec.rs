@@ -4,7 +4,9 @@
 //! for a timeout that is no exit at all. So the command is wrapped in a shell that prints a marker
 //! with the true status at the end, and only the marker is believed. Invariant: what is kept of
 //! the output is bounded, and nothing is retried, because a command whose answer was lost may
-//! still be running. Deliberately absent: standard input; half-closing kills calls in 0.0.x.
+//! still be running. Commands with input, or with output of any length, are in [`mod@feed`].
+
+mod feed;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use uuid::Uuid;
 use crate::classify::{Class, Failure, Method};
 use crate::gateway::{Gateway, Healthy};
 use crate::vendor::{Command, Incarnation, Output, Outputs};
+
+pub(crate) use feed::{Feed, feed};
 
 /// `$0` is the marker; the command is literal and quoted by nobody else.
 const WRAPPER: &str = r#""$@"; printf '\n%s %d\n' "$0" "$?""#;

@@ -43,11 +43,20 @@ pub struct Limits {
     pub gap: Duration,
 }
 
+/// How a gateway is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    /// Over this network.
+    pub(crate) network: salvor_net::Shared,
+    /// Within these bounds.
+    pub(crate) limits: Limits,
+}
+
 /// One gateway, shared by all that ask it. See the module.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     name: String,
-    limits: Limits,
+    way: Way,
     clock: Arc<dyn Clock>,
     settings: RwLock<Settings>,
     link: Mutex<Option<Arc<Link>>>,
@@ -74,6 +83,12 @@ struct Link {
     documents: Mutex<Option<probe::KnownDocuments>>,
 }
 
+impl Default for Way {
+    fn default() -> Self {
+        Self { network: salvor_net::host(), limits: Limits::default() }
+    }
+}
+
 // === impl Limits ===
 
 impl Default for Limits {
@@ -94,11 +109,11 @@ impl Default for Limits {
 
 impl Gateway {
     /// A gateway as the registry states it. Nothing is sent.
-    pub(crate) fn new(record: &Record, limits: Limits, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(record: &Record, way: Way, clock: Arc<dyn Clock>) -> Self {
         Self {
             name: record.name.clone(),
-            slots: Slots::new(limits.in_flight, limits.waiting),
-            limits,
+            slots: Slots::new(way.limits.in_flight, way.limits.waiting),
+            way,
             clock,
             settings: RwLock::new(Settings::of(record)),
             link: Mutex::default(),
@@ -114,7 +129,7 @@ impl Gateway {
 
     /// The bounds on its calls.
     pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
+        &self.way.limits
     }
 
     /// Milliseconds since the epoch, by the adapter's clock.
@@ -152,7 +167,7 @@ impl Gateway {
             return Ok(Arc::clone(link));
         }
         *present = None;
-        let transport = Transport::new(&endpoint, &credentials, self.limits.connect)
+        let transport = Transport::new(&endpoint, &credentials, &self.way)
             .map_err(|error| self.unusable(&error))?;
         let documents = Mutex::default();
         let link = Arc::new(Link { endpoint, credentials, stamp, transport, documents });

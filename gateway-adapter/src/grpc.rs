@@ -4,30 +4,49 @@
 //! here answers an error with salvor's details, so nothing was sent. Deliberately absent: every
 //! decision.
 
+mod capture;
+mod compute;
+mod content;
+mod operations;
 mod parse;
+mod refill;
+mod repository;
 
 use std::sync::Arc;
 
 use futures::future::join_all;
 use salvor_core::name::GatewayName;
+use salvor_proto::error::Code;
 use salvor_proto::gateway::v1::gateway_adapter_service_server::GatewayAdapterService;
 use salvor_proto::gateway::v1::{
     ApplyPolicyRequest, ApplyPolicyResponse, ApplyPostureRequest, ApplyPostureResponse,
-    CheckProvidersRequest, CheckProvidersResponse, CreateSandboxRequest, CreateSandboxResponse,
-    DeleteSandboxRequest, DeleteSandboxResponse, GatewayView, GetEffectivePolicyRequest,
-    GetEffectivePolicyResponse, ListLiveSandboxesRequest, ListLiveSandboxesResponse,
+    CancelOperationRequest, CancelOperationResponse, CheckProvidersRequest, CheckProvidersResponse,
+    CreateSandboxRequest, CreateSandboxResponse, DeleteSandboxRequest, DeleteSandboxResponse,
+    DeleteSnapshotRequest, DeleteSnapshotResponse, DiffSnapshotsRequest, DiffSnapshotsResponse,
+    FindComputeRequest, FindComputeResponse, GatewayView, GetEffectivePolicyRequest,
+    GetEffectivePolicyResponse, GetOperationRequest, GetOperationResponse, GetSnapshotRequest,
+    GetSnapshotResponse, ListLiveSandboxesRequest, ListLiveSandboxesResponse,
+    ListOperationsRequest, ListOperationsResponse, ListSnapshotsRequest, ListSnapshotsResponse,
     ObserveSandboxRequest, ObserveSandboxResponse, ProbeGatewayRequest, ProbeGatewayResponse,
-    ProbeReadinessRequest, ProbeReadinessResponse, StartSandboxRequest, StartSandboxResponse,
-    StopSandboxRequest, StopSandboxResponse, Unknown, VerifyPostureRequest, VerifyPostureResponse,
+    ProbeReadinessRequest, ProbeReadinessResponse, PruneSnapshotsRequest, PruneSnapshotsResponse,
+    ReadSnapshotFileRequest, RestoreWorkspaceRequest, RestoreWorkspaceResponse,
+    SnapshotWorkspaceRequest, SnapshotWorkspaceResponse, StartSandboxRequest, StartSandboxResponse,
+    StopComputeRequest, StopComputeResponse, StopSandboxRequest, StopSandboxResponse, Unknown,
+    VerifyPostureRequest, VerifyPostureResponse, VerifySnapshotRequest, VerifySnapshotResponse,
+    VerifyWorkspaceRequest, VerifyWorkspaceResponse, WaitOperationRequest, WaitOperationResponse,
     gateway_view, get_effective_policy_response, probe_readiness_response,
 };
 use salvor_proto::{Error, time};
 use salvor_runtime::Clock;
 use tonic::{Request, Response, Status};
 
+use crate::authority::Authority;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
-use crate::permit::{Fences, Permit, Verb, uuid};
+use crate::operations::Operations;
+use crate::permit::{Permit, Verb, uuid};
+use crate::runtime::Runtime;
+use crate::store::Store;
 use crate::{inside, look, mutate, policy};
 
 pub(crate) use parse::Asked;
@@ -38,16 +57,35 @@ type Answer<T> = Result<Response<T>, Status>;
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     directory: Arc<Directory>,
-    fences: Arc<Fences>,
+    authority: Arc<Authority>,
+    store: Option<Store>,
+    runtime: Option<Arc<Runtime>>,
+    operations: Operations,
     clock: Arc<dyn Clock>,
 }
 
 // === impl Service ===
 
 impl Service {
-    /// Serves the gateways of a directory.
-    pub(crate) fn new(directory: Arc<Directory>, clock: Arc<dyn Clock>) -> Self {
-        Self { directory, fences: Arc::default(), clock }
+    /// Serves the gateways of a directory, with their snapshots in `store` and their containers in `runtime`.
+    pub(crate) fn new(
+        directory: Arc<Directory>,
+        authority: Arc<Authority>,
+        store: Option<Store>,
+        runtime: Option<Arc<Runtime>>,
+        operations: Operations,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { directory, authority, store, runtime, operations, clock }
+    }
+
+    /// The repository, if this adapter was given one.
+    fn store(&self) -> Result<&Store, Error> {
+        self.store.as_ref().ok_or_else(|| {
+            let text = "this adapter was given no snapshot repository. Nothing was sent";
+            Error::new(Code::Refused, "NO_REPOSITORY", text)
+                .next_step("start the gateway-adapter with --repository")
+        })
     }
 
     async fn gateway(&self, name: &GatewayName) -> Result<Arc<Gateway>, Unknown> {
@@ -130,7 +168,7 @@ impl GatewayAdapterService for Service {
         let permit = Permit::check(request.permit.take(), &target, Verb::Create)?;
         let blueprint = parse::blueprint(request)?;
         let gateway = self.served(&target.owner()).await?;
-        let cleared = permit.clear(&self.fences)?;
+        let cleared = permit.clear(&self.authority).await?;
         let (effect, live_id) = mutate::create(&gateway, cleared, blueprint).await?;
         Ok(Response::new(CreateSandboxResponse { effect: Some(effect), live_id }))
     }
@@ -144,7 +182,7 @@ impl GatewayAdapterService for Service {
         let permit = Permit::check(permit, &meant.target, Verb::Delete)?;
         let request_id = uuid("request_id", &request_id)?;
         let gateway = self.served(&meant.target.owner()).await?;
-        let cleared = permit.clear(&self.fences)?;
+        let cleared = permit.clear(&self.authority).await?;
         let effect = mutate::delete(&gateway, cleared, &meant.live_id, &request_id).await?;
         Ok(Response::new(DeleteSandboxResponse { effect: Some(effect) }))
     }
@@ -158,7 +196,7 @@ impl GatewayAdapterService for Service {
         let permit = Permit::check(permit, &meant.target, Verb::Start)?;
         let request_id = uuid("request_id", &request_id)?;
         let gateway = self.served(&meant.target.owner()).await?;
-        let cleared = permit.clear(&self.fences)?;
+        let cleared = permit.clear(&self.authority).await?;
         let effect = mutate::start(&gateway, cleared, &meant.live_id, &request_id).await?;
         Ok(Response::new(StartSandboxResponse { effect: Some(effect) }))
     }
@@ -172,7 +210,7 @@ impl GatewayAdapterService for Service {
         let permit = Permit::check(permit, &meant.target, Verb::Stop)?;
         let request_id = uuid("request_id", &request_id)?;
         let gateway = self.served(&meant.target.owner()).await?;
-        let cleared = permit.clear(&self.fences)?;
+        let cleared = permit.clear(&self.authority).await?;
         let effect = mutate::stop(&gateway, cleared, &meant.live_id, &request_id).await?;
         Ok(Response::new(StopSandboxResponse { effect: Some(effect) }))
     }
@@ -210,7 +248,7 @@ impl GatewayAdapterService for Service {
         let permit = Permit::check(permit, &meant.target, Verb::ApplyPolicy)?;
         let (dialect, content) = parse::policy(policy)?;
         let gateway = self.served(&meant.target.owner()).await?;
-        let cleared = permit.clear(&self.fences)?;
+        let cleared = permit.clear(&self.authority).await?;
         let applied = policy::apply(&gateway, cleared, &meant.live_id, dialect, content).await?;
         let (effect, policy_hash) = applied;
         Ok(Response::new(ApplyPolicyResponse { effect: Some(effect), policy_hash }))
@@ -225,7 +263,7 @@ impl GatewayAdapterService for Service {
         let permit = Permit::check(permit, &meant.target, Verb::ApplyPosture)?;
         let paths = parse::locked(posture)?;
         let gateway = self.served(&meant.target.owner()).await?;
-        let cleared = permit.clear(&self.fences)?;
+        let cleared = permit.clear(&self.authority).await?;
         let (effect, paths) =
             inside::apply_posture(&gateway, cleared, &meant.live_id, &paths).await?;
         Ok(Response::new(ApplyPostureResponse { effect: Some(effect), paths }))
@@ -267,6 +305,120 @@ impl GatewayAdapterService for Service {
             output: readiness.output,
             duration: Some(time::duration(readiness.duration)),
         }))
+    }
+
+    async fn snapshot_workspace(
+        &self,
+        request: Request<SnapshotWorkspaceRequest>,
+    ) -> Answer<SnapshotWorkspaceResponse> {
+        Ok(Response::new(self.snapshot_workspace_inner(request.into_inner()).await?))
+    }
+
+    async fn restore_workspace(
+        &self,
+        request: Request<RestoreWorkspaceRequest>,
+    ) -> Answer<RestoreWorkspaceResponse> {
+        Ok(Response::new(self.restore_workspace_inner(request.into_inner()).await?))
+    }
+
+    async fn verify_workspace(
+        &self,
+        request: Request<VerifyWorkspaceRequest>,
+    ) -> Answer<VerifyWorkspaceResponse> {
+        Ok(Response::new(self.verify_workspace_inner(request.into_inner()).await?))
+    }
+
+    async fn verify_snapshot(
+        &self,
+        request: Request<VerifySnapshotRequest>,
+    ) -> Answer<VerifySnapshotResponse> {
+        Ok(Response::new(self.verify_snapshot_inner(request.into_inner())?))
+    }
+
+    async fn list_snapshots(
+        &self,
+        request: Request<ListSnapshotsRequest>,
+    ) -> Answer<ListSnapshotsResponse> {
+        Ok(Response::new(self.list_snapshots_inner(request.into_inner()).await?))
+    }
+
+    async fn get_snapshot(
+        &self,
+        request: Request<GetSnapshotRequest>,
+    ) -> Answer<GetSnapshotResponse> {
+        Ok(Response::new(self.get_snapshot_inner(request.into_inner()).await?))
+    }
+
+    async fn delete_snapshot(
+        &self,
+        request: Request<DeleteSnapshotRequest>,
+    ) -> Answer<DeleteSnapshotResponse> {
+        Ok(Response::new(self.delete_snapshot_inner(request.into_inner()).await?))
+    }
+
+    async fn diff_snapshots(
+        &self,
+        request: Request<DiffSnapshotsRequest>,
+    ) -> Answer<DiffSnapshotsResponse> {
+        Ok(Response::new(self.diff_snapshots_inner(request.into_inner()).await?))
+    }
+
+    async fn prune_snapshots(
+        &self,
+        request: Request<PruneSnapshotsRequest>,
+    ) -> Answer<PruneSnapshotsResponse> {
+        Ok(Response::new(self.prune_snapshots_inner(request.into_inner()).await?))
+    }
+
+    async fn get_operation(
+        &self,
+        request: Request<GetOperationRequest>,
+    ) -> Answer<GetOperationResponse> {
+        Ok(Response::new(self.get_operation_inner(&request.into_inner())?))
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<ListOperationsRequest>,
+    ) -> Answer<ListOperationsResponse> {
+        Ok(Response::new(self.list_operations_inner(request.into_inner())))
+    }
+
+    async fn wait_operation(
+        &self,
+        request: Request<WaitOperationRequest>,
+    ) -> Answer<WaitOperationResponse> {
+        Ok(Response::new(self.wait_operation_inner(request.into_inner()).await?))
+    }
+
+    async fn cancel_operation(
+        &self,
+        request: Request<CancelOperationRequest>,
+    ) -> Answer<CancelOperationResponse> {
+        Ok(Response::new(self.cancel_operation_inner(&request.into_inner())?))
+    }
+
+    async fn find_compute(
+        &self,
+        request: Request<FindComputeRequest>,
+    ) -> Answer<FindComputeResponse> {
+        Ok(Response::new(self.find_compute_inner(request.into_inner()).await?))
+    }
+
+    async fn stop_compute(
+        &self,
+        request: Request<StopComputeRequest>,
+    ) -> Answer<StopComputeResponse> {
+        Ok(Response::new(self.stop_compute_inner(request.into_inner()).await?))
+    }
+
+    type ReadSnapshotFileStream = content::Pieces;
+
+    async fn read_snapshot_file(
+        &self,
+        request: Request<ReadSnapshotFileRequest>,
+    ) -> Answer<Self::ReadSnapshotFileStream> {
+        Ok(Response::new(self.read_snapshot_file_inner(request.into_inner()).await?))
     }
 }
 

@@ -1,7 +1,9 @@
-//! Probing each gateway at an interval and telling the registry.
+//! Probing each gateway at an interval and telling the registry, while holding its serving lease.
 //!
 //! Invariant: each gateway has a task of its own, so one that hangs slows no other, and a registry
 //! that is away stops no probing. Deliberately absent: any conclusion; the registry keeps the time.
+
+mod hold;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::authority::Authority;
 use crate::directory::Directory;
 use crate::gateway::{Gateway, Probe};
 use crate::observer;
@@ -23,6 +26,10 @@ use crate::observer;
 pub(crate) struct Keeper {
     /// Which gateways there are.
     pub directory: Arc<Directory>,
+    /// Which of them are held.
+    pub authority: Arc<Authority>,
+    /// For how long one is held.
+    pub serving_ttl: Duration,
     /// Whose heartbeats these are.
     pub adapter_id: String,
     /// Where this adapter is called.
@@ -58,6 +65,11 @@ impl Keeper {
                 }
                 keep
             });
+            for name in self.authority.serving.gateways() {
+                if !known.contains_key(&name) {
+                    self.release(&name).await;
+                }
+            }
             for (name, gateway) in known {
                 running.entry(name).or_insert_with(|| tasks.spawn(self.clone().keep(gateway)));
             }
@@ -82,18 +94,32 @@ impl Keeper {
             }
         };
         let beating = async {
+            self.authority.serving.settled(gateway.name()).await;
+            let mut news = self.authority.serving.changes(gateway.name());
             let mut ticks = ticks(self.heartbeat_interval);
+            let mut told = None;
             loop {
-                ticks.tick().await;
-                self.beat(&gateway).await;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    // Heard at once under a new epoch; a renewal of the same one is no news.
+                    () = news.next() => {
+                        if self.authority.serving.epoch(gateway.name()) == told {
+                            continue;
+                        }
+                    }
+                }
+                told = self.authority.serving.epoch(gateway.name());
+                self.beat(&gateway, told).await;
             }
         };
-        tokio::join!(beating, observing);
+        tokio::join!(self.hold(gateway.name()), beating, observing);
     }
 
-    async fn beat(&self, gateway: &Gateway) {
+    /// Probes, and speaks if the gateway is held: while it is not, another adapter does.
+    async fn beat(&self, gateway: &Gateway, epoch: Option<i64>) {
         let probe = gateway.probe().await;
-        let heartbeat = self.heartbeat(&probe);
+        let Some(epoch) = epoch else { return };
+        let heartbeat = GatewayHeartbeat { serving_epoch: epoch, ..self.heartbeat(&probe) };
         let name = gateway.name().to_owned();
         let request = HeartbeatGatewayRequest { name, heartbeat: Some(heartbeat) };
         match self.directory.registry().heartbeat_gateway(request).await {

@@ -87,7 +87,7 @@ pub(crate) async fn apply_posture(
     }
     let (mut views, mut changed) = (Vec::with_capacity(paths.len()), false);
     for batch in posture::batches(paths) {
-        match cleared.still_newest() {
+        match cleared.still_allowed() {
             // Something was done already, so it cannot be refused any more.
             Err(error) if !views.is_empty() => {
                 let detail = error.message();
@@ -208,7 +208,8 @@ async fn ready(
     Err(Unknown { reason: UnknownReason::Unavailable.into(), detail })
 }
 
-fn not_ready(gateway: &Gateway, row: &Row) -> String {
+/// Says that nothing can be run.
+pub(crate) fn not_ready(gateway: &Gateway, row: &Row) -> String {
     let (name, sandbox, phase) = (gateway.name(), &row.name, row.phase.as_str_name());
     format!("{name}: {sandbox} is in {phase} ({}), and nothing can be run in it", row.reason)
 }

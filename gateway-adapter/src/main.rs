@@ -1,15 +1,23 @@
 //! `salvor-gateway-adapter`: the gateway-adapter as a process of its own.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use salvor_gateway_adapter::{Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY};
+use salvor_gateway_adapter::{
+    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, PasswordSource, RepositoryConfig,
+    RuntimeSettings, local_repository,
+};
 use salvor_runtime::channel::Endpoint;
-use salvor_runtime::config::{ClientArgs, ServerArgs, TelemetryArgs};
+use salvor_runtime::config::{ClientArgs, DataArgs, ServerArgs, TelemetryArgs};
 use salvor_runtime::{Shutdown, telemetry};
 use tokio::net::TcpListener;
+
+/// The environment variable that may hold the repository's password.
+const PASSWORD: &str = "SALVOR_REPOSITORY_PASSWORD";
 
 /// Speaks to the OpenShell gateways of one host or site
 #[derive(Debug, Parser)]
@@ -39,6 +47,48 @@ struct Args {
     /// Milliseconds between two rounds of the observer; 0 turns it off
     #[arg(long, env = "SALVOR_ADAPTER_OBSERVE_MS", value_name = "MS", default_value_t = 30_000)]
     observe_ms: u64,
+    /// Milliseconds for which it is granted to be the only adapter that changes what is on a gateway: so long after it has
+    /// vanished another one can take over
+    #[arg(
+        long,
+        env = "SALVOR_ADAPTER_SERVING_MS",
+        value_name = "MS",
+        default_value_t = 15_000,
+        value_parser = clap::value_parser!(u64).range(1_000..=600_000)
+    )]
+    serving_ms: u64,
+    #[command(flatten)]
+    data: DataArgs,
+    /// Where snapshots are kept: a directory, or opendal:SERVICE such as opendal:s3 [default: `snapshots` in the data
+    /// directory, with its password in `snapshots.key` there, both made if absent]
+    #[arg(long, env = "SALVOR_REPOSITORY", value_name = "REPOSITORY")]
+    repository: Option<String>,
+    /// What the service needs, a KEY=VALUE a line, for example bucket=… and endpoint=…
+    #[arg(
+        long,
+        env = "SALVOR_REPOSITORY_OPTIONS_FILE",
+        value_name = "FILE",
+        requires = "repository"
+    )]
+    repository_options_file: Option<PathBuf>,
+    /// File whose first line is the repository's password; or give the password itself in SALVOR_REPOSITORY_PASSWORD
+    #[arg(
+        long,
+        env = "SALVOR_REPOSITORY_PASSWORD_FILE",
+        value_name = "FILE",
+        requires = "repository"
+    )]
+    repository_password_file: Option<PathBuf>,
+    /// Socket of this host's container runtime (Docker or Podman): captures sandboxes that exec cannot reach, and stops
+    /// leftover containers
+    #[arg(long, env = "SALVOR_RUNTIME_SOCKET", value_name = "SOCKET")]
+    runtime_socket: Option<PathBuf>,
+    /// Gateway whose containers that runtime runs; may be repeated [default: all that are served here]
+    #[arg(long, value_name = "GATEWAY", requires = "runtime_socket")]
+    runtime_gateway: Vec<String>,
+    /// Capture live sandboxes through the container runtime as well
+    #[arg(long, env = "SALVOR_RUNTIME_LIVE", requires = "runtime_socket")]
+    runtime_live: bool,
 }
 
 impl Args {
@@ -52,10 +102,58 @@ impl Args {
         config.heartbeat_interval = Duration::from_millis(self.heartbeat_ms.max(100));
         config.refresh_interval = Duration::from_millis(self.refresh_ms.max(100));
         config.observe_interval = Duration::from_millis(self.observe_ms);
+        config.serving_ttl = Duration::from_millis(self.serving_ms);
+        config.data = Some(self.data.directory());
+        config.runtime = self.runtime_socket.clone().map(|socket| RuntimeSettings {
+            socket,
+            gateways: self.runtime_gateway.iter().map(|name| gateway_name(name)).collect(),
+            live: self.runtime_live,
+        });
+        config.repository = Some(self.repository()?);
         // Probes come at the heartbeat's pace; three missed ones are a gap.
         config.limits.gap = config.limits.gap.max(3 * config.heartbeat_interval);
         Ok(config)
     }
+}
+
+impl Args {
+    fn repository(&self) -> anyhow::Result<RepositoryConfig> {
+        let Some(repository) = self.repository.clone() else {
+            return Ok(local_repository(&self.data.directory())?);
+        };
+        let password = match &self.repository_password_file {
+            Some(file) => PasswordSource::File(file.clone()),
+            None if std::env::var_os(PASSWORD).is_some() => {
+                PasswordSource::Environment(PASSWORD.to_owned())
+            }
+            None => anyhow::bail!(
+                "--repository needs its password: --repository-password-file FILE, or {PASSWORD}"
+            ),
+        };
+        let options = match &self.repository_options_file {
+            Some(file) => options(file)?,
+            None => BTreeMap::new(),
+        };
+        Ok(RepositoryConfig { repository, options, password })
+    }
+}
+
+/// Values are never shown: they may be secret.
+fn options(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
+    let options = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    options
+        .map(|(number, line)| match line.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
+            None => anyhow::bail!("{}, line {number}: must be KEY=VALUE", file.display()),
+        })
+        .collect()
+}
+
+/// `NAME` and `gateways/NAME` are the same gateway.
+fn gateway_name(text: &str) -> String {
+    format!("gateways/{}", text.strip_prefix("gateways/").unwrap_or(text))
 }
 
 #[tokio::main]

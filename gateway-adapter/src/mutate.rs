@@ -106,7 +106,7 @@ pub(crate) async fn create(
     let place = place(&cleared);
     let annotations = stamp::apply(&annotations, cleared.stamp());
     let creation = Creation { place: place.clone(), spec, labels, annotations, request_id };
-    cleared.still_newest()?;
+    cleared.still_allowed()?;
     let asking = healthy.client.create(creation);
     let bound = gateway.limits().mutation;
     let answered = gateway.exchange(&healthy, Method::Create, bound, asking).await;
@@ -146,7 +146,7 @@ pub(crate) async fn delete(
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
-    cleared.still_newest()?;
+    cleared.still_allowed()?;
     let asking = healthy.client.delete(&place, request_id);
     let bound = gateway.limits().mutation;
     match gateway.exchange(&healthy, Method::Delete, bound, asking).await {
@@ -177,7 +177,7 @@ pub(crate) async fn start(
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
-    cleared.still_newest()?;
+    cleared.still_allowed()?;
     let asking = healthy.client.start(&place, request_id);
     let bound = gateway.limits().mutation;
     let answered = gateway.exchange(&healthy, Method::Start, bound, asking).await;
@@ -200,7 +200,7 @@ pub(crate) async fn stop(
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
-    cleared.still_newest()?;
+    cleared.still_allowed()?;
     let asking = healthy.client.stop(&place, request_id);
     let bound = gateway.limits().mutation;
     let answered = gateway.exchange(&healthy, Method::Stop, bound, asking).await;

@@ -1,12 +1,11 @@
 //! Leave to do one thing to one sandbox.
 //!
 //! Invariant: a [`Permit`] exists only after the request that it came with was checked against it,
-//! and a [`Cleared`] only after its fence token was found to be the newest. The functions that
-//! mutate a gateway take a `Cleared` by value, so the unguarded path does not type-check.
+//! and a [`Cleared`] only after its fence token was found to be the newest, on disk too, and the
+//! gateway to be served by this adapter. The functions that mutate a gateway take a `Cleared` by value, so the unguarded path does not type-check.
 //! Deliberately absent: the guards; they are the orchestrator's.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use salvor_core::name::{GatewayName, RecordName, Sandbox, Workspace};
 use salvor_proto::Error;
@@ -14,8 +13,7 @@ use salvor_proto::error::Code;
 use salvor_proto::gateway::v1 as pb;
 use uuid::Uuid;
 
-/// How many sandboxes' fence tokens are remembered. Far more than one adapter serves.
-const MAX_FENCES: usize = 1 << 20;
+use crate::authority::Authority;
 
 /// What a permit may allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +30,14 @@ pub(crate) enum Verb {
     ApplyPolicy,
     /// Make its sealed paths read-only.
     ApplyPosture,
+    /// Read its workspace into the repository: hooks run, and a nonce is written.
+    Snapshot,
+    /// Write a snapshot into its workspace.
+    Restore,
+    /// Delete snapshots of it.
+    DeleteSnapshot,
+    /// Stop a container that bears its label.
+    StopCompute,
 }
 
 /// A permit that fits its request.
@@ -47,12 +53,15 @@ pub(crate) struct Permit {
 #[derive(Debug)]
 pub(crate) struct Cleared<'a> {
     permit: Permit,
-    fences: &'a Fences,
+    authority: &'a Authority,
 }
 
-/// The highest fence token seen of each sandbox.
-#[derive(Debug, Default)]
-pub(crate) struct Fences(Mutex<HashMap<RecordName, i64>>);
+/// A permit whose fence token was the newest when the work began that goes on after the answer.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    permit: Permit,
+    authority: Arc<Authority>,
+}
 
 // === impl Verb ===
 
@@ -66,7 +75,16 @@ impl Verb {
             Self::Stop => "stop",
             Self::ApplyPolicy => "apply_policy",
             Self::ApplyPosture => "apply_posture",
+            Self::Snapshot => "snapshot",
+            Self::Restore => "restore",
+            Self::DeleteSnapshot => "delete_snapshot",
+            Self::StopCompute => "stop_compute",
         }
+    }
+
+    /// Whether it touches no gateway: snapshots of one that nobody serves can be deleted, too.
+    const fn is_of_the_repository(self) -> bool {
+        matches!(self, Self::DeleteSnapshot)
     }
 }
 
@@ -115,10 +133,52 @@ impl Permit {
     /// Clears it: from here on every older token of this sandbox is refused.
     ///
     /// # Errors
-    /// FENCED when a newer token has been seen. Nothing is sent.
-    pub(crate) fn clear(self, fences: &Fences) -> Result<Cleared<'_>, Error> {
-        fences.raise(&self.target, self.fence_token)?;
-        Ok(Cleared { permit: self, fences })
+    /// As [`Authority::admit`] says. Nothing is sent.
+    pub(crate) async fn clear(self, authority: &Authority) -> Result<Cleared<'_>, Error> {
+        self.admit(authority).await?;
+        Ok(Cleared { permit: self, authority })
+    }
+
+    async fn admit(&self, authority: &Authority) -> Result<(), Error> {
+        if self.verb.is_of_the_repository() {
+            return authority.fences.raise(&self.target, self.fence_token).await;
+        }
+        authority.admit(&self.target, self.fence_token).await
+    }
+
+    fn check_still(&self, authority: &Authority) -> Result<(), Error> {
+        if self.verb.is_of_the_repository() {
+            return authority.fences.check(&self.target, self.fence_token);
+        }
+        authority.check(&self.target, self.fence_token)
+    }
+}
+
+// === impl Standing ===
+
+impl Permit {
+    /// Clears it for work that outlives its request.
+    ///
+    /// # Errors
+    /// As for [`clear`](Self::clear).
+    pub(crate) async fn stand(self, authority: &Arc<Authority>) -> Result<Standing, Error> {
+        self.admit(authority).await?;
+        Ok(Standing { permit: self, authority: Arc::clone(authority) })
+    }
+}
+
+impl Standing {
+    /// Who asked.
+    pub(crate) fn recovery(&self) -> &str {
+        &self.permit.stamp.recovery
+    }
+
+    /// Checks once more, right before something is done to the sandbox.
+    ///
+    /// # Errors
+    /// As for [`Cleared::still_allowed`].
+    pub(crate) fn still_allowed(&self) -> Result<(), Error> {
+        self.permit.check_still(&self.authority)
     }
 }
 
@@ -140,45 +200,18 @@ impl Cleared<'_> {
         &self.permit.stamp
     }
 
-    /// Checks the token once more, right before sending: a newer holder may have come meanwhile.
+    /// Checks once more, right before sending: a newer holder may have come meanwhile, or another
+    /// adapter.
     ///
     /// # Errors
-    /// FENCED. Nothing was sent.
-    pub(crate) fn still_newest(&self) -> Result<(), Error> {
-        self.fences.raise(&self.permit.target, self.permit.fence_token)
-    }
-}
-
-// === impl Fences ===
-
-impl Fences {
-    fn raise(&self, target: &RecordName, token: i64) -> Result<(), Error> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(highest) = seen.get_mut(target) {
-            if token < *highest {
-                return Err(fenced(target, token, *highest));
-            }
-            *highest = token;
-            return Ok(());
-        }
-        if seen.len() >= MAX_FENCES {
-            let text = "this adapter remembers as many fence tokens as it can; restart it";
-            return Err(Error::new(Code::Exhausted, "FENCES_FULL", text));
-        }
-        seen.insert(target.clone(), token);
+    /// As [`Authority::check`] says. Nothing was sent.
+    pub(crate) fn still_allowed(&self) -> Result<(), Error> {
+        self.permit.check_still(self.authority)?;
+        let Permit { target, verb, fence_token, stamp } = &self.permit;
+        let (recovery, effect) = (stamp.recovery.as_str(), verb.name());
+        tracing::debug!(sandbox = %target, fence_token, recovery, effect, "sending");
         Ok(())
     }
-}
-
-fn fenced(target: &RecordName, token: i64, highest: i64) -> Error {
-    let text = format!(
-        "fence token {token} for {target} is older than {highest}, which this adapter has seen: \
-         another holder took the lease. Nothing was sent to the gateway"
-    );
-    Error::new(Code::Conflict, "FENCED", text)
-        .with("fence_token", token.to_string())
-        .with("newest_fence_token", highest.to_string())
-        .next_step(format!("salvor status {target}"))
 }
 
 fn mismatch(problem: &str) -> Error {

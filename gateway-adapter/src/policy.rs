@@ -80,7 +80,7 @@ pub(crate) async fn apply(
     if healthy.version.dialect != dialect {
         return nothing(wrong_dialect(gateway, &healthy));
     }
-    cleared.still_newest()?;
+    cleared.still_allowed()?;
     let asking = healthy.client.update_policy(&place, content);
     let bound = gateway.limits().mutation;
     let version = match gateway.exchange(&healthy, Method::Update, bound, asking).await {

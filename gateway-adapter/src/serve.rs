@@ -14,11 +14,16 @@ use salvor_runtime::server::{self, Server};
 use salvor_runtime::{Shutdown, Tasks};
 use tokio::net::TcpListener;
 
+use crate::authority::Authority;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::gateway::Way;
 use crate::grpc::{self, Service};
 use crate::heartbeat::Keeper;
 use crate::observer::Round;
+use crate::operations::{self, Operations};
+use crate::runtime::{Bounds, Runtime};
+use crate::store::Store;
 
 /// The largest message taken from the registry, in bytes.
 const MAX_DECODE: usize = 64 << 20;
@@ -44,6 +49,8 @@ pub enum Error {
 pub struct Adapter {
     config: Config,
     directory: Arc<Directory>,
+    authority: Arc<Authority>,
+    operations: Operations,
 }
 
 // === impl Adapter ===
@@ -60,13 +67,28 @@ impl Adapter {
             .max_decoding_message_size(MAX_DECODE)
             .max_encoding_message_size(MAX_DECODE);
         let (id, limits) = (config.adapter_id.clone(), config.limits.clone());
-        let directory = Directory::new(id, registry, limits, Arc::clone(&config.clock));
-        Ok(Self { config, directory: Arc::new(directory) })
+        let way = Way { network: config.registry.network.clone(), limits };
+        let directory = Directory::new(id, registry, way, Arc::clone(&config.clock));
+        let operations = Operations::new(Arc::clone(&config.clock), operations::MAX_RUNNING);
+        let authority = Authority::new(config.data.clone(), Arc::clone(&config.clock));
+        let (directory, authority) = (Arc::new(directory), Arc::new(authority));
+        Ok(Self { config, directory, authority, operations })
     }
 
     /// Adds the service to a server.
     pub fn add_to(&self, server: Server) -> Server {
-        let service = Service::new(Arc::clone(&self.directory), Arc::clone(&self.config.clock));
+        let store = self.config.repository.clone().map(Store::new);
+        let runtime = self.config.runtime.clone();
+        let runtime = runtime.map(|settings| Arc::new(Runtime::new(settings, Bounds::default())));
+        let clock = Arc::clone(&self.config.clock);
+        let service = Service::new(
+            Arc::clone(&self.directory),
+            Arc::clone(&self.authority),
+            store,
+            runtime,
+            self.operations.clone(),
+            clock,
+        );
         server.descriptors(FILE_DESCRIPTOR_SET).service_with(|limits| {
             GatewayAdapterServiceServer::new(service)
                 .max_decoding_message_size(limits.decode_bytes)
@@ -81,6 +103,8 @@ impl Adapter {
         let endpoint = endpoint.unwrap_or_else(|| format!("http://{address}"));
         let keeper = Keeper {
             directory: Arc::clone(&self.directory),
+            authority: Arc::clone(&self.authority),
+            serving_ttl: self.config.serving_ttl,
             adapter_id: self.config.adapter_id.clone(),
             endpoint,
             heartbeat_interval: self.config.heartbeat_interval,
@@ -88,7 +112,13 @@ impl Adapter {
             observe_interval: self.config.observe_interval,
         };
         let tasks = shutdown.tasks();
-        tasks.spawn("gateways", |token| keeper.run(token));
+        let operations = self.operations.clone();
+        tasks.spawn("gateways", |token| async move {
+            keeper.clone().run(token).await;
+            operations.close().await;
+            // Not before: what is at work still needs them.
+            keeper.give_back().await;
+        });
         tasks
     }
 

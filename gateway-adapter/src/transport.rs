@@ -22,6 +22,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
+use crate::gateway::Way;
+
 pub(crate) use connector::Target;
 pub(crate) use credentials::{Credentials, FileStamp};
 pub(crate) use tls::{ClientTls, Error as TlsError};
@@ -70,14 +72,10 @@ impl Transport {
     ///
     /// # Errors
     /// [`Error`] if endpoint or credentials cannot be used; no text of it holds a secret.
-    pub(crate) fn new(
-        endpoint: &str,
-        credentials: &Credentials,
-        connect_timeout: Duration,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(endpoint: &str, credentials: &Credentials, way: &Way) -> Result<Self, Error> {
         let malformed = || Error::Endpoint(endpoint.to_owned());
         let uri: Uri = endpoint.parse().map_err(|_| malformed())?;
-        let target = Target::new(&uri, credentials, connect_timeout)?.ok_or_else(malformed)?;
+        let target = Target::new(&uri, credentials, way)?.ok_or_else(malformed)?;
         let made = Arc::new(AtomicU64::new(0));
         // The connector does TLS itself, so tonic sees a plain address and the true origin.
         let plain = format!("http://{}:{}", target.host_text(), target.port);

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::Stream;
+use futures::stream::{self, BoxStream, StreamExt};
 use salvor_proto::gateway::v1::Phase;
 use tonic::Status;
 
@@ -19,6 +21,8 @@ use crate::transport::Channeled;
 
 /// The largest answer that is decoded, in bytes. Lists are unbounded on the gateway's side.
 pub(crate) const MAX_DECODE: usize = 64 << 20;
+/// The largest piece of input in one message, in bytes: gateways take 1 MiB, the envelope included.
+pub(crate) const MAX_PIECE: usize = 900 << 10;
 
 /// What a gateway says of itself to anyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +176,9 @@ pub(crate) enum Output {
 /// A command's output as it comes.
 pub(crate) type Outputs = Pin<Box<dyn Stream<Item = Result<Output, Status>> + Send>>;
 
+/// A command's input as it is sent, in pieces of at most [`MAX_PIECE`] bytes.
+pub(crate) type Inputs = BoxStream<'static, Bytes>;
+
 /// What a create says.
 #[derive(Clone)]
 pub(crate) struct Creation {
@@ -280,6 +287,17 @@ impl Client {
         either!(self, exec(incarnation, command))
     }
 
+    /// Runs a command that reads `input`. The end of `input` is not told to the command: gateways of
+    /// 0.0.x would end the call, so it must know how much it gets. Cancelling does not end it.
+    pub(crate) async fn exec_with_input(
+        &self,
+        incarnation: &Incarnation,
+        command: Command,
+        input: Inputs,
+    ) -> Result<Outputs, Status> {
+        either!(self, exec_with_input(incarnation, command, input))
+    }
+
     /// Creates a sandbox.
     pub(crate) async fn create(&self, creation: Creation) -> Result<Row, Status> {
         either!(self, create(creation))
@@ -308,6 +326,17 @@ impl Client {
     ) -> Result<u32, Status> {
         either!(self, update_policy(place, policy))
     }
+}
+
+/// The messages of an interactive exec: the start, the input, and then nothing, for as long as the
+/// call lives.
+fn conversation<T: Send + 'static>(
+    start: T,
+    input: Inputs,
+    stdin: impl Fn(Vec<u8>) -> T + Send + 'static,
+) -> impl Stream<Item = T> + Send + 'static {
+    let pieces = input.map(move |piece| stdin(piece.into()));
+    stream::iter([start]).chain(pieces).chain(stream::pending())
 }
 
 /// Rows of a spec that is no message are kept as they are; looking at them fails later, by name.

@@ -27,11 +27,11 @@ fn peer(method: Method, code: Code, text: &str) -> Class {
 
 /// The whole table for answers whose text says nothing, written down a second time.
 fn expected(method: Method, code: Code) -> Class {
-    use Method::{Create, Delete, Exec, Start, Stop, Update};
+    use Method::{Create, Delete, Exec, Feed, Start, Stop, Update};
     match (code, method) {
         (Code::InvalidArgument, _) | (Code::FailedPrecondition, Create | Update) => Class::Invalid,
         (Code::AlreadyExists, Create) => Class::AlreadyExists,
-        (Code::FailedPrecondition, Start | Stop | Delete | Exec) => Class::WrongPhase,
+        (Code::FailedPrecondition, Start | Stop | Delete | Exec | Feed) => Class::WrongPhase,
         (Code::Unauthenticated, _) => Class::Unauthenticated,
         (Code::PermissionDenied, _) => Class::PermissionDenied,
         (Code::ResourceExhausted, _) => Class::Exhausted,

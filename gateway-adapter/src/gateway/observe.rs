@@ -81,7 +81,7 @@ impl Gateway {
     /// mutation, never for an absence.
     pub(crate) async fn get(&self, healthy: &Healthy, place: &Place) -> Result<Row, Failure> {
         let asking = healthy.client.get(place);
-        let row = self.call(&healthy.link, Method::Get, self.limits.read, asking).await?;
+        let row = self.call(&healthy.link, Method::Get, self.limits().read, asking).await?;
         let misses = |what: &str| {
             let detail = format!("{}: GetSandbox answered a sandbox {what}", self.name);
             Err(Failure::new(Class::Contradictory, detail))
@@ -101,7 +101,7 @@ impl Gateway {
     /// One page of the list.
     pub(crate) async fn page(&self, healthy: &Healthy, listing: &Listing) -> Result<Page, Failure> {
         let asking = healthy.client.list(listing);
-        self.call(&healthy.link, Method::List, self.limits.read, asking).await
+        self.call(&healthy.link, Method::List, self.limits().read, asking).await
     }
 
     async fn look_twice(

@@ -73,7 +73,7 @@ impl Gateway {
     async fn ask(&self) -> Result<Healthy, Unknown> {
         let began = Instant::now();
         let link = self.link()?;
-        let bound = self.limits.read;
+        let bound = self.limits().read;
         let asking = vendor::health(link.transport.channel());
         let health = self.call(&link, Method::Health, bound, asking).await?;
         let version = Version::parse(&health.version).ok_or_else(|| {
@@ -99,7 +99,7 @@ impl Gateway {
         }
         let identity = self.identify(&link, store_id, documents)?;
         let connections = link.transport.connections();
-        let (now_ms, gap) = (self.now_ms(), self.limits.gap);
+        let (now_ms, gap) = (self.now_ms(), self.limits().gap);
         let since =
             lock(&self.memory).healthy(connections, &health.version, &identity, now_ms, gap);
         let round_trip = began.elapsed();

@@ -58,24 +58,29 @@ fn an_incomplete_permit_is_malformed() {
     assert_eq!(error.code(), Code::Invalid);
 }
 
-#[test]
-fn an_older_token_is_fenced_off_and_both_numbers_are_named() {
-    let fences = Fences::default();
-    let slow = checked(7).clear(&fences).unwrap();
-    drop(checked(7).clear(&fences).unwrap());
-    slow.still_newest().unwrap();
-    drop(checked(9).clear(&fences).unwrap());
-    for error in [slow.still_newest().unwrap_err(), checked(8).clear(&fences).unwrap_err()] {
+#[tokio::test]
+async fn an_older_token_is_fenced_off_and_both_numbers_are_named() {
+    let authority = Authority::over("gateways/lab");
+    let slow = checked(7).clear(&authority).await.unwrap();
+    drop(checked(7).clear(&authority).await.unwrap());
+    slow.still_allowed().unwrap();
+    drop(checked(9).clear(&authority).await.unwrap());
+    let late = checked(8).clear(&authority).await.unwrap_err();
+    for error in [slow.still_allowed().unwrap_err(), late] {
         assert_eq!((error.code(), error.reason()), (Code::Conflict, "FENCED"));
         assert!(error.message().contains(" 9"), "{error}");
     }
 }
 
-#[test]
-fn fences_of_one_sandbox_leave_others_alone() {
-    let fences = Fences::default();
-    fences.raise(&target("coder"), 9).unwrap();
-    fences.raise(&target("coder2"), 1).unwrap();
+/// Snapshots of a gateway that is gone can be deleted; nothing else can be done to what is not served here.
+#[tokio::test]
+async fn what_touches_no_gateway_needs_none() {
+    let authority = Authority::over("gateways/other");
+    authority.serving.not_held("gateways/lab", Error::internal("not ours"));
+    let asked = pb::Permit { effect: "delete_snapshot".into(), ..permit(7) };
+    let delete = Permit::check(Some(asked), &target("coder"), Verb::DeleteSnapshot).unwrap();
+    delete.clear(&authority).await.unwrap().still_allowed().unwrap();
+    assert!(checked(7).clear(&authority).await.is_err());
 }
 
 #[test]

@@ -11,9 +11,11 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::TcpStream;
+use salvor_net::Connection;
+use tokio::io::AsyncReadExt;
 use tower::Service;
+
+use crate::gateway::Way;
 
 use super::{Credentials, TlsError, tls::ClientTls};
 
@@ -27,15 +29,8 @@ pub(crate) struct Target {
     pub(super) port: u16,
     pub(super) tls: Option<ClientTls>,
     timeout: Duration,
+    network: salvor_net::Shared,
 }
-
-/// A byte stream to a gateway.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// A boxed [`Stream`].
-pub(super) type Connection = Box<dyn Stream>;
 
 /// Makes HTTP/2 connections for a channel, and counts them.
 #[derive(Debug, Clone)]
@@ -54,7 +49,7 @@ impl Target {
     pub(super) fn new(
         uri: &Uri,
         credentials: &Credentials,
-        timeout: Duration,
+        way: &Way,
     ) -> Result<Option<Self>, TlsError> {
         let secure = match uri.scheme_str() {
             Some("http") => false,
@@ -72,7 +67,8 @@ impl Target {
         }
         let host = host.trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Some(Self { host, port, tls, timeout }))
+        let (timeout, network) = (way.limits.connect, way.network.clone());
+        Ok(Some(Self { host, port, tls, timeout, network }))
     }
 
     /// The host as it stands in an address.
@@ -86,16 +82,15 @@ impl Target {
 
     /// Connects, offering `protocol`. Bounded; safe to cancel.
     pub(super) async fn connect(&self, protocol: &[u8]) -> Result<Connection, BoxError> {
-        let address = (self.host.as_str(), self.port);
-        let connecting = tokio::time::timeout(self.timeout, TcpStream::connect(address));
+        let connecting = self.network.connect(&self.host, self.port);
+        let connecting = tokio::time::timeout(self.timeout, connecting);
         let Ok(stream) = connecting.await else {
             let text = format!("no connection within {} ms", self.timeout.as_millis());
             return Err(io::Error::new(io::ErrorKind::TimedOut, text).into());
         };
         let stream = stream?;
-        stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
-            return Ok(Box::new(stream));
+            return Ok(stream);
         };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_| TlsError::Handshake("the host is no server name".into()))?;

@@ -4,11 +4,13 @@ use futures::StreamExt;
 use salvor_openshell_wire::v0_0 as wire;
 use tonic::Status;
 use wire::exec_sandbox_event::Payload;
+use wire::exec_sandbox_input::Payload as Sent;
 use wire::open_shell_client::OpenShellClient;
 
 use super::{
-    Command, Creation, Deletion, Effective, Health, Incarnation, Listing, Loading, MAX_DECODE,
-    Output, Outputs, Page, Place, Provider, Revision, Row, ordered_policy, ordered_spec, phase,
+    Command, Creation, Deletion, Effective, Health, Incarnation, Inputs, Listing, Loading,
+    MAX_DECODE, Output, Outputs, Page, Place, Provider, Revision, Row, conversation,
+    ordered_policy, ordered_spec, phase,
 };
 use crate::transport::Channeled;
 
@@ -106,23 +108,20 @@ impl Client {
         incarnation: &Incarnation,
         command: Command,
     ) -> Result<Outputs, Status> {
-        let seconds =
-            command.timeout.as_secs().saturating_add(u64::from(command.timeout.subsec_nanos() > 0));
-        let request = wire::ExecSandboxRequest {
-            sandbox_id: incarnation.id.clone(),
-            command: command.arguments,
-            timeout_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
-            ..wire::ExecSandboxRequest::default()
-        };
-        let events = self.client().exec_sandbox(request).await?.into_inner();
-        let outputs = events.filter_map(async |event| match event.map(|event| event.payload) {
-            Ok(Some(Payload::Stdout(piece))) => Some(Ok(Output::Stdout(piece.data))),
-            Ok(Some(Payload::Stderr(piece))) => Some(Ok(Output::Stderr(piece.data))),
-            Ok(Some(Payload::Exit(exit))) => Some(Ok(Output::Exit(exit.exit_code))),
-            Ok(None) => None,
-            Err(status) => Some(Err(status)),
-        });
-        Ok(Box::pin(outputs))
+        let request = started(incarnation, command);
+        Ok(outputs(self.client().exec_sandbox(request).await?.into_inner()))
+    }
+
+    pub(super) async fn exec_with_input(
+        &self,
+        incarnation: &Incarnation,
+        command: Command,
+        input: Inputs,
+    ) -> Result<Outputs, Status> {
+        let message = |payload| wire::ExecSandboxInput { payload: Some(payload) };
+        let start = message(Sent::Start(started(incarnation, command)));
+        let messages = conversation(start, input, move |piece| message(Sent::Stdin(piece)));
+        Ok(outputs(self.client().exec_sandbox_interactive(messages).await?.into_inner()))
     }
 
     pub(super) async fn create(&self, creation: Creation) -> Result<Row, Status> {
@@ -171,6 +170,28 @@ impl Client {
         };
         Ok(self.client().update_config(request).await?.into_inner().version)
     }
+}
+
+fn started(incarnation: &Incarnation, command: Command) -> wire::ExecSandboxRequest {
+    let seconds =
+        command.timeout.as_secs().saturating_add(u64::from(command.timeout.subsec_nanos() > 0));
+    wire::ExecSandboxRequest {
+        sandbox_id: incarnation.id.clone(),
+        command: command.arguments,
+        timeout_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+        ..wire::ExecSandboxRequest::default()
+    }
+}
+
+fn outputs(events: tonic::Streaming<wire::ExecSandboxEvent>) -> Outputs {
+    let outputs = events.filter_map(async |event| match event.map(|event| event.payload) {
+        Ok(Some(Payload::Stdout(piece))) => Some(Ok(Output::Stdout(piece.data))),
+        Ok(Some(Payload::Stderr(piece))) => Some(Ok(Output::Stderr(piece.data))),
+        Ok(Some(Payload::Exit(exit))) => Some(Ok(Output::Exit(exit.exit_code))),
+        Ok(None) => None,
+        Err(status) => Some(Err(status)),
+    });
+    Box::pin(outputs)
 }
 
 fn answered(answer: wire::SandboxResponse) -> Row {

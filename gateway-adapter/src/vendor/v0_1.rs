@@ -4,12 +4,14 @@ use futures::StreamExt;
 use salvor_openshell_wire::v0_1 as wire;
 use tonic::Status;
 use wire::exec_sandbox_event::Payload;
+use wire::exec_sandbox_input::Payload as Sent;
 use wire::open_shell_client::OpenShellClient;
 use wire::workspace_selector::Selection;
 
 use super::{
-    Command, Creation, Deletion, Effective, Incarnation, Listing, Loading, MAX_DECODE, Output,
-    Outputs, Page, Place, Provider, Revision, Row, ordered_policy, ordered_spec, phase,
+    Command, Creation, Deletion, Effective, Incarnation, Inputs, Listing, Loading, MAX_DECODE,
+    Output, Outputs, Page, Place, Provider, Revision, Row, conversation, ordered_policy,
+    ordered_spec, phase,
 };
 use crate::transport::Channeled;
 
@@ -101,23 +103,20 @@ impl Client {
         incarnation: &Incarnation,
         command: Command,
     ) -> Result<Outputs, Status> {
-        let (sandbox, workspace_scope) = addressed(&incarnation.place);
-        let request = wire::ExecSandboxRequest {
-            sandbox,
-            workspace_scope,
-            command: command.arguments,
-            execution_timeout: Some(salvor_proto::time::duration(command.timeout)),
-            ..wire::ExecSandboxRequest::default()
-        };
-        let events = self.client().exec_sandbox(request).await?.into_inner();
-        let outputs = events.filter_map(async |event| match event.map(|event| event.payload) {
-            Ok(Some(Payload::Stdout(piece))) => Some(Ok(Output::Stdout(piece.data))),
-            Ok(Some(Payload::Stderr(piece))) => Some(Ok(Output::Stderr(piece.data))),
-            Ok(Some(Payload::Exit(exit))) => Some(Ok(Output::Exit(exit.exit_code))),
-            Ok(None) => None,
-            Err(status) => Some(Err(status)),
-        });
-        Ok(Box::pin(outputs))
+        let request = started(incarnation, command);
+        Ok(outputs(self.client().exec_sandbox(request).await?.into_inner()))
+    }
+
+    pub(super) async fn exec_with_input(
+        &self,
+        incarnation: &Incarnation,
+        command: Command,
+        input: Inputs,
+    ) -> Result<Outputs, Status> {
+        let message = |payload| wire::ExecSandboxInput { payload: Some(payload) };
+        let start = message(Sent::Start(started(incarnation, command)));
+        let messages = conversation(start, input, move |piece| message(Sent::Stdin(piece)));
+        Ok(outputs(self.client().exec_sandbox_interactive(messages).await?.into_inner()))
     }
 
     pub(super) async fn create(&self, creation: Creation) -> Result<Row, Status> {
@@ -191,6 +190,28 @@ fn selector(workspace: &str) -> wire::WorkspaceSelector {
 
 fn everywhere() -> wire::WorkspaceSelector {
     wire::WorkspaceSelector { selection: Some(Selection::AllWorkspaces(wire::AllWorkspaces {})) }
+}
+
+fn started(incarnation: &Incarnation, command: Command) -> wire::ExecSandboxRequest {
+    let (sandbox, workspace_scope) = addressed(&incarnation.place);
+    wire::ExecSandboxRequest {
+        sandbox,
+        workspace_scope,
+        command: command.arguments,
+        execution_timeout: Some(salvor_proto::time::duration(command.timeout)),
+        ..wire::ExecSandboxRequest::default()
+    }
+}
+
+fn outputs(events: tonic::Streaming<wire::ExecSandboxEvent>) -> Outputs {
+    let outputs = events.filter_map(async |event| match event.map(|event| event.payload) {
+        Ok(Some(Payload::Stdout(piece))) => Some(Ok(Output::Stdout(piece.data))),
+        Ok(Some(Payload::Stderr(piece))) => Some(Ok(Output::Stderr(piece.data))),
+        Ok(Some(Payload::Exit(exit))) => Some(Ok(Output::Exit(exit.exit_code))),
+        Ok(None) => None,
+        Err(status) => Some(Err(status)),
+    });
+    Box::pin(outputs)
 }
 
 fn answered(answer: wire::SandboxResponse) -> Row {

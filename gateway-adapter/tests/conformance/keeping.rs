@@ -17,7 +17,7 @@ use crate::target::{BOTH, GATEWAY, Target, policy};
 
 fn lively(config: &mut Config) {
     config.heartbeat_interval = Duration::from_millis(50);
-    config.limits.read = Duration::from_millis(500);
+    config.limits.read = Duration::from_secs(3);
 }
 
 #[tokio::test]

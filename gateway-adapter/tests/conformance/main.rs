@@ -13,6 +13,8 @@
 )]
 
 mod bench;
+mod captures;
+mod containers;
 mod identity;
 mod inside;
 mod keeping;
@@ -20,5 +22,6 @@ mod life;
 mod mutations;
 mod observation;
 mod policies;
+mod restores;
 mod target;
 mod transport;

@@ -15,10 +15,11 @@ use crate::target::{BOTH, GATEWAY, Target};
 async fn every_failure_is_unknown_with_its_own_reason_and_nothing_is_touched() {
     use UnknownReason as R;
     for dialect in BOTH {
-        let quick = |config: &mut salvor_gateway_adapter::Config| {
-            config.limits.read = Duration::from_millis(300);
+        // Waited for once, and long enough for every call that is answered, on a busy machine too.
+        let patient = |config: &mut salvor_gateway_adapter::Config| {
+            config.limits.read = Duration::from_secs(3);
         };
-        let mut target = Target::dev_with(dialect, |_| (), quick).await;
+        let mut target = Target::dev_with(dialect, |_| (), patient).await;
         target.ready("coder").await;
         target.control().clear_calls();
         for (code, text, reason) in [

@@ -81,7 +81,7 @@ async fn a_policy_that_is_not_surely_in_force_is_not_called_applied() {
     for dialect in BOTH {
         let quick = |config: &mut salvor_gateway_adapter::Config| {
             config.limits.settle = Duration::from_millis(200);
-            config.limits.mutation = Duration::from_millis(500);
+            config.limits.mutation = Duration::from_secs(3);
         };
         let mut target = Target::dev_with(dialect, |_| (), quick).await;
         let id = ready(&mut target).await;

@@ -175,7 +175,7 @@ async fn a_port_that_never_answers_is_bounded() {
     let mut target = Target::dev_with(
         Dialect::V0_0,
         |_| (),
-        |config| config.limits.read = std::time::Duration::from_millis(200),
+        |config| config.limits.read = std::time::Duration::from_secs(2),
     )
     .await;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

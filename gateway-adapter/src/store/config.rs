@@ -1,0 +1,64 @@
+//! Where snapshots are kept, and what opens them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::StoreError;
+
+/// A password is no longer than this, in bytes.
+const MAX_PASSWORD: usize = 4096;
+
+/// The snapshot repository of an adapter.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// A directory, or `opendal:SERVICE` (for example `opendal:s3`).
+    pub repository: String,
+    /// What the service needs, for example `bucket` and `endpoint`. Values may be secret and are never shown.
+    pub options: BTreeMap<String, String>,
+    /// What opens it.
+    pub password: PasswordSource,
+}
+
+/// Where the password is. Never the password itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// The first line of this file.
+    File(PathBuf),
+    /// This environment variable.
+    Environment(String),
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The password, read anew each time, so that it is held no longer than needed.
+    pub(super) fn password(&self) -> Result<String, StoreError> {
+        let read = match &self.password {
+            PasswordSource::File(path) => std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display())),
+            PasswordSource::Environment(name) => {
+                std::env::var(name).map_err(|error| format!("{name}: {error}"))
+            }
+        };
+        let password = read.map(|text| text.lines().next().unwrap_or_default().to_owned());
+        match password {
+            Ok(password) if password.is_empty() => Err("it is empty".to_owned()),
+            Ok(password) if password.len() > MAX_PASSWORD => {
+                Err(format!("it is longer than {MAX_PASSWORD} bytes"))
+            }
+            read => read,
+        }
+        .map_err(|detail| StoreError::NoPassword { repository: self.repository.clone(), detail })
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("repository", &self.repository)
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("password", &self.password)
+            .finish()
+    }
+}

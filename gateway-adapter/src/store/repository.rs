@@ -1,0 +1,289 @@
+//! Opening the repository, once, and keeping an index of what is in it.
+//!
+//! Invariants: a repository is made only where nothing is; what an index promises is believed only of packs that are there
+//! and as long as it says, so that what is lost is stored anew by the next capture. All of this blocks.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustic_backend::BackendOptions;
+use rustic_core::repofile::{IndexFile, IndexId, MasterKey};
+use rustic_core::{
+    ConfigOptions, Credentials, FileType, Id, IndexedFullStatus, KeyOptions, OpenStatus,
+    Repository, RepositoryBackends, RepositoryOptions, WriteBackend,
+};
+
+use super::backend::{Checked, View, lowered};
+use super::{Config, StoreError};
+
+/// Of new repositories, as restic's default: three of them are in memory at once during a capture.
+const PACK_SIZE: &str = "16 MiB";
+/// Packs of directories.
+const TREE_PACK_SIZE: &str = "4 MiB";
+
+/// A repository whose index is in memory.
+pub(super) type Indexed = Repository<IndexedFullStatus>;
+
+/// The way to the repository.
+pub(super) struct Place {
+    config: Config,
+    opened: Mutex<Option<Opened>>,
+    indexed: Mutex<Option<Loaded>>,
+}
+
+/// What is needed to use the repository without asking for the password again.
+#[derive(Clone)]
+pub(super) struct Opened {
+    pub(super) storage: Arc<Checked>,
+    key: MasterKey,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    files: Vec<(Id, u32)>,
+    index: Arc<Indexed>,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Nothing is touched yet.
+    pub(super) fn new(config: Config) -> Self {
+        Self { config, opened: Mutex::default(), indexed: Mutex::default() }
+    }
+
+    /// Opens the repository, or makes it if there is nothing at all; half a second the first time, for the key's derivation.
+    pub(super) fn open(&self) -> Result<Opened, StoreError> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = &*opened {
+            return Ok(opened.clone());
+        }
+        let fresh = open(&self.config).map_err(|error| self.named(error))?;
+        *opened = Some(fresh.clone());
+        Ok(fresh)
+    }
+
+    /// The repository with an index that is as new as its index files.
+    pub(super) fn indexed(&self) -> Result<Arc<Indexed>, StoreError> {
+        let opened = self.open()?;
+        let files = index_files(&opened)?;
+        let loaded = self.indexed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(loaded) = loaded.filter(|loaded| loaded.files == files) {
+            return Ok(loaded.index);
+        }
+        self.reindexed()
+    }
+
+    /// The repository with an index that was compared with what is there just now, and nothing of it in memory yet.
+    pub(super) fn reindexed(&self) -> Result<Arc<Indexed>, StoreError> {
+        let opened = self.open()?;
+        let files = index_files(&opened)?;
+        let index = Arc::new(opened.index(files.clone())?);
+        let loaded = Loaded { files, index: Arc::clone(&index) };
+        *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(index)
+    }
+
+    fn named(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::WrongPassword { .. } => {
+                StoreError::WrongPassword { repository: self.config.repository.clone() }
+            }
+            error => error,
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Place").field(&self.config).finish()
+    }
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// The repository without an index: for snapshots, and what is about the repository as a whole.
+    pub(super) fn repository(&self) -> Result<Repository<OpenStatus>, StoreError> {
+        self.on(Arc::clone(&self.storage) as Arc<dyn WriteBackend>)
+    }
+
+    /// The same on another view of its storage.
+    pub(super) fn on(
+        &self,
+        storage: Arc<dyn WriteBackend>,
+    ) -> Result<Repository<OpenStatus>, StoreError> {
+        opened(storage, &Credentials::Masterkey(self.key.clone()))
+    }
+
+    fn index(&self, files: Vec<(Id, u32)>) -> Result<Indexed, StoreError> {
+        let there: HashMap<Id, u32> = self.storage.files(FileType::Pack)?.into_iter().collect();
+        let repository = self.repository()?;
+        let (mut index, mut packs) = (Vec::new(), HashMap::new());
+        for (id, size) in files {
+            let file: IndexFile = match repository.get_file(&IndexId::from(id)) {
+                Ok(file) => file,
+                // What only it knew of is missing, and whoever needs that will say so.
+                Err(error) => match lowered(&error) {
+                    error @ (StoreError::Damaged { .. } | StoreError::Missing { .. }) => {
+                        tracing::warn!(%error, "an index file of the snapshot repository is left out");
+                        continue;
+                    }
+                    error => return Err(error),
+                },
+            };
+            for pack in file.packs.iter().chain(&file.packs_to_delete) {
+                if there.get(&*pack.id) == Some(&pack.pack_size()) {
+                    packs.insert(*pack.id, pack.pack_size());
+                } else {
+                    tracing::warn!(pack = %pack.id, "a pack of the snapshot repository is missing or cut");
+                }
+            }
+            index.push((id, size));
+        }
+        let packs = packs.into_iter().collect();
+        let view = View { inner: Arc::clone(&self.storage), index, packs };
+        self.on(Arc::new(view))?.to_indexed_checked().map_err(|error| lowered(&error))
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("storage", &self.storage).finish_non_exhaustive()
+    }
+}
+
+fn index_files(opened: &Opened) -> Result<Vec<(Id, u32)>, StoreError> {
+    let mut files = opened.storage.files(FileType::Index)?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+fn open(config: &Config) -> Result<Opened, StoreError> {
+    let unusable =
+        |detail| StoreError::Misconfigured { repository: config.repository.clone(), detail };
+    let password = config.password()?;
+    let (location, directory) = location(&config.repository).ok_or_else(|| {
+        unusable("it is neither a directory nor of the form opendal:SERVICE".to_owned())
+    })?;
+    let storage = BackendOptions::default()
+        .repository(location)
+        .options(config.options.clone())
+        .to_backends()
+        .map_err(|error| unusable(error.display_log()))?
+        .repository();
+    let storage = Arc::new(Checked::new(storage, directory.clone()));
+    let credentials = Credentials::Password(password);
+    let repository = match state(config, directory.as_deref(), &storage)? {
+        State::Repository => opened(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
+        State::Nothing => made(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
+    };
+    Ok(Opened { storage, key: repository.key() })
+}
+
+enum State {
+    Repository,
+    Nothing,
+}
+
+fn state(
+    config: &Config,
+    directory: Option<&Path>,
+    storage: &Checked,
+) -> Result<State, StoreError> {
+    let foreign = || StoreError::NotARepository { repository: config.repository.clone() };
+    if let Some(directory) = directory {
+        let configuration = directory.join("config");
+        return match std::fs::symlink_metadata(&configuration) {
+            Ok(metadata) if metadata.is_file() => keyed(storage),
+            Ok(_) => Err(foreign()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if empty(directory)? {
+                    Ok(State::Nothing)
+                } else {
+                    Err(foreign())
+                }
+            }
+            Err(error) => Err(super::backend::of_io(&error, &config.repository)),
+        };
+    }
+    if !storage.files(FileType::Config)?.is_empty() {
+        return keyed(storage);
+    }
+    for tpe in [FileType::Key, FileType::Snapshot, FileType::Index, FileType::Pack] {
+        if !storage.files(tpe)?.is_empty() {
+            return Err(foreign());
+        }
+    }
+    Ok(State::Nothing)
+}
+
+/// A repository without a key would read as one that the password does not open.
+fn keyed(storage: &Checked) -> Result<State, StoreError> {
+    if storage.files(FileType::Key)?.is_empty() {
+        return Err(StoreError::Missing { what: "it has no key file".to_owned() });
+    }
+    Ok(State::Repository)
+}
+
+/// Whether there is no file at all: empty directories may be left of an attempt to make a repository.
+fn empty(directory: &Path) -> Result<bool, StoreError> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(super::backend::of_io(&error, &directory.display().to_string())),
+    };
+    for entry in entries {
+        let unreadable = |error| super::backend::of_io(&error, &directory.display().to_string());
+        let entry = entry.map_err(unreadable)?;
+        if !entry.file_type().map_err(unreadable)?.is_dir() || !empty(&entry.path())? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What rustic calls it, and where it is if it is on this host.
+fn location(repository: &str) -> Option<(String, Option<PathBuf>)> {
+    if repository.starts_with("opendal:") {
+        return Some((repository.to_owned(), None));
+    }
+    let path = repository.strip_prefix("local:").unwrap_or(repository);
+    // Any other scheme would be taken for a directory's name.
+    let first = path.split('/').next().unwrap_or_default();
+    let plain = !path.is_empty() && !first.contains(':');
+    plain.then(|| (format!("local:{path}"), Some(PathBuf::from(path))))
+}
+
+fn bare(storage: Arc<dyn WriteBackend>) -> Result<Repository<()>, StoreError> {
+    // A cache would answer for what is damaged or gone.
+    let options = RepositoryOptions::default().no_cache(true);
+    Repository::new(&options, &RepositoryBackends::new(storage, None))
+        .map_err(|error| lowered(&error))
+}
+
+fn opened(
+    storage: Arc<dyn WriteBackend>,
+    credentials: &Credentials,
+) -> Result<Repository<OpenStatus>, StoreError> {
+    bare(storage)?.open(credentials).map_err(|error| lowered(&error))
+}
+
+fn made(
+    storage: Arc<dyn WriteBackend>,
+    credentials: &Credentials,
+) -> Result<Repository<OpenStatus>, StoreError> {
+    let mut options = ConfigOptions::default();
+    options.set_version = Some(2);
+    options.set_datapack_size = PACK_SIZE.parse().ok();
+    options.set_datapack_growfactor = Some(0);
+    options.set_treepack_size = TREE_PACK_SIZE.parse().ok();
+    options.set_treepack_growfactor = Some(0);
+    // Each capture is read back anyway, from where it will be read one day.
+    options.set_extra_verify = Some(false);
+    bare(storage)?
+        .init(credentials, &KeyOptions::default(), &options)
+        .map_err(|error| lowered(&error))
+}

@@ -1,0 +1,132 @@
+//! Bringing an agent to rest while it is read, and the nonce of a drill.
+//!
+//! Invariant: what was begun is ended in any case: after a failure, a cancel, and also when nobody
+//! waits any more. Only an adapter that dies in between leaves something: a nonce file, a directory
+//! of copies, and whatever the hook did. What a hook prints is shown to nobody: it may be a secret.
+
+use std::path::{Path, PathBuf};
+
+use salvor_proto::gateway::v1 as pb;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::notes::{Notes, shown};
+use super::rules::Hooks;
+use super::{ExecChannel, Reason, sqlite};
+use crate::exec::{self, Job};
+
+/// The nonce's file in the first root.
+const NONCE: &str = ".salvor-nonce";
+/// For writing it or taking it away.
+const SHORT: std::time::Duration = std::time::Duration::from_secs(30);
+/// `$1` is the root, `$2` the content; what has the name is replaced, a link is not followed.
+const WRITE: &str =
+    r#"f=$1/.salvor-nonce; rm -f -- "$f" && (umask 077; set -C; printf %s "$2" >"$f")"#;
+/// Only what was written is taken away.
+const ERASE: &str =
+    r#"f=$1/.salvor-nonce; [ ! -f "$f" ] || [ "$(cat <"$f")" != "$2" ] || rm -f -- "$f""#;
+
+/// What has to be undone.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// Whether the hook before was run, whatever it came to.
+    hook: bool,
+    nonce: Option<(PathBuf, String)>,
+    /// Copies of databases.
+    pub(super) copies: Vec<PathBuf>,
+}
+
+/// Runs the hook before. A failure is noted, and what comes after goes on.
+pub(super) async fn begin(
+    channel: &ExecChannel,
+    hooks: Option<&Hooks>,
+    begun: &mut Begun,
+    issues: &mut Notes,
+) {
+    let Some(hooks) = hooks.filter(|hooks| !(hooks.before.is_empty() && hooks.after.is_empty()))
+    else {
+        return;
+    };
+    begun.hook = true;
+    run(channel, hooks, &hooks.before, "before", issues).await;
+}
+
+/// Writes the nonce. One that cannot be written is noted, and there is none.
+pub(super) async fn write_nonce(
+    channel: &ExecChannel,
+    root: &Path,
+    begun: &mut Begun,
+    left_out: &mut Notes,
+) -> Option<pb::Nonce> {
+    let content = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+    let path = nonce_path(root);
+    begun.nonce = Some((root.to_owned(), content.clone()));
+    match short(channel, WRITE, root, &content).await {
+        Ok(()) => {
+            Some(pb::Nonce { path: shown(&path), sha256: hex::encode(Sha256::digest(&content)) })
+        }
+        Err(detail) => {
+            left_out.note(&path, Reason::Unwritable, format!("there is no nonce: {detail}"));
+            None
+        }
+    }
+}
+
+/// Where the nonce of a root is.
+pub(super) fn nonce_path(root: &Path) -> PathBuf {
+    root.join(NONCE)
+}
+
+/// Undoes all of it. What cannot be undone is noted.
+pub(super) async fn end(channel: &ExecChannel, hooks: Option<&Hooks>, begun: Begun) -> Notes {
+    let mut issues = Notes::default();
+    if let Some((root, content)) = begun.nonce
+        && let Err(detail) = short(channel, ERASE, &root, &content).await
+    {
+        tracing::warn!(root = %root.display(), detail, "a nonce could not be taken away");
+    }
+    for directory in begun.copies {
+        if let Err(broken) = sqlite::remove(channel, &directory).await {
+            let detail = broken.unknown.detail;
+            tracing::warn!(directory = %directory.display(), detail, "copies are left behind");
+        }
+    }
+    if let Some(hooks) = hooks.filter(|_| begun.hook) {
+        run(channel, hooks, &hooks.after, "after", &mut issues).await;
+    }
+    issues
+}
+
+async fn run(
+    channel: &ExecChannel,
+    hooks: &Hooks,
+    command: &[String],
+    which: &str,
+    issues: &mut Notes,
+) {
+    let Some(program) = command.first() else { return };
+    let job = Job { arguments: command.to_vec(), timeout: hooks.timeout, keep: 4 << 10 };
+    let ran = exec::run(&channel.gateway, &channel.healthy, &channel.incarnation, job).await;
+    let detail = match ran {
+        Ok(finished) if finished.status == 0 => return,
+        Ok(finished) => format!("the hook {which} reading ended with {}", finished.status),
+        Err(failure) => format!("the hook {which} reading: {}", failure.detail),
+    };
+    issues.note(Path::new(program), Reason::HookFailed, detail);
+}
+
+async fn short(
+    channel: &ExecChannel,
+    script: &str,
+    root: &Path,
+    content: &str,
+) -> Result<(), String> {
+    let root = root.to_string_lossy();
+    let arguments = ["/bin/sh", "-c", script, "sh", &root, content].map(str::to_owned).to_vec();
+    let job = Job { arguments, timeout: SHORT, keep: 1 << 10 };
+    match exec::run(&channel.gateway, &channel.healthy, &channel.incarnation, job).await {
+        Ok(finished) if finished.status == 0 => Ok(()),
+        Ok(finished) => Err(exec::printable(&finished.stderr, 256)),
+        Err(failure) => Err(failure.detail),
+    }
+}
