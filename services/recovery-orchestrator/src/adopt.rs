@@ -1,5 +1,6 @@
 //! Capturing live sandboxes into records. Explicit: nothing else makes records.
 
+mod copied;
 mod rebind;
 mod seal;
 
@@ -17,6 +18,8 @@ use salvor_proto::{
 };
 
 use crate::{engine::Engine, ports::Adapter, status::capturable, words};
+
+pub(crate) use copied::{Registered, register};
 
 /// Records of one AdoptGateway call at the most; more are named as left out.
 const MAX_ADOPTED: usize = 10_000;
@@ -46,7 +49,7 @@ impl Engine {
             record.posture = Some(self.seal(&adapter, &name, &live, &request.seal_paths).await?);
         }
         if request.rebind {
-            return self.rebind(&name, record, request.validate_only).await;
+            return Box::pin(self.rebind(&name, record, request.validate_only)).await;
         }
         let live_id = record.live_id.clone();
         let create = registry::CreateSandboxRequest {
@@ -116,7 +119,7 @@ impl Engine {
         let name = format!("{gateway}/workspaces/{}/sandboxes/{}", row.workspace, row.sandbox);
         let request =
             pb::AdoptSandboxRequest { name: name.clone(), ..pb::AdoptSandboxRequest::default() };
-        match self.adopt(request).await {
+        match Box::pin(self.adopt(request)).await {
             Ok(record) => answer.adopted.push(record),
             Err(error) if error.code() == Code::AlreadyExists => answer.already_recorded.push(name),
             Err(error) => answer.not_adopted.push(pb::adopt_gateway_response::NotAdopted {

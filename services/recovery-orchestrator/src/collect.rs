@@ -3,10 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use salvor_core::{
-    Evidence, Fact, FactName, Planned, Request, Timestamp, Why, id::PlanDigest, name::RecordName,
+    Evidence, Fact, FactName, Planned, Request, Timestamp, Why,
+    evidence::{Asked, Snapshot},
+    guards,
+    id::{LiveId, PlanDigest},
+    name::RecordName,
+    path::{self, Path},
     plan,
 };
-use salvor_proto::{Error, convert, registry::v1 as registry};
+use salvor_proto::{Error, convert, error::Code, registry::v1 as registry};
 use salvor_runtime::Clock;
 use tokio::time::{Instant, sleep};
 
@@ -55,6 +60,19 @@ impl World {
     /// # Errors
     /// The registry cannot be asked, or has no such record. Everything else is evidence, unknown facts included.
     pub async fn look(&self, name: &RecordName) -> Result<Seen, Error> {
+        self.look_for(name, Request::Auto, &Asked::default()).await
+    }
+
+    /// Looks once, with an eye to a request: what no guard of its path asks for is not looked at.
+    ///
+    /// # Errors
+    /// As `look`.
+    pub async fn look_for(
+        &self,
+        name: &RecordName,
+        request: Request,
+        asked: &Asked,
+    ) -> Result<Seen, Error> {
         let record = self.registry.sandbox(name).await?;
         let decoded = convert::record(&record)?;
         let recorded_at = self.now();
@@ -74,16 +92,89 @@ impl World {
             (Ok(adapter), Some(_)) => adapter.providers(name, &wanted).await,
             _ => Fact::unknown(Why::NotAsked, "the gateway did not answer"),
         };
-        let evidence = Evidence {
+        let mut evidence = Evidence {
             now: self.now(),
             target: name.clone(),
             record: Fact::known(decoded, recorded_at),
             gateway: observation.gateway.clone(),
             live: observation.live.clone(),
             providers,
+            snapshot: Fact::unknown(Why::NotAsked, ""),
+            repository: true,
+            compute: Fact::unknown(Why::NotAsked, ""),
+            copy: Fact::unknown(Why::NotAsked, ""),
             accepted_loss: None,
+            asked: asked.clone(),
         };
+        match adapter {
+            Ok(adapter) => self.look_at_workspace(&adapter, request, &mut evidence).await?,
+            Err((why, detail)) => {
+                evidence.snapshot = Fact::unknown(why, &*detail);
+                evidence.compute = Fact::unknown(why, &*detail);
+                evidence.copy = Fact::unknown(why, detail);
+            }
+        }
+        evidence.now = self.now();
         Ok(Seen { evidence, record, gateway, observation })
+    }
+
+    /// Adds what the path's guards ask of repository, runtime and copy.
+    async fn look_at_workspace(
+        &self,
+        adapter: &Adapter,
+        request: Request,
+        evidence: &mut Evidence,
+    ) -> Result<(), Error> {
+        let verdict = path::verdict(&self.config.limits, evidence);
+        let Path::Run(saga) = path::choose(request, verdict) else { return Ok(()) };
+        let asked_for = |fact| guards::table(saga).iter().any(|row| row.facts.contains(&fact));
+        let target = evidence.target.clone();
+        if asked_for(FactName::Snapshot) {
+            evidence.snapshot = match (&evidence.asked.snapshot, evidence.record.shown()) {
+                (Some(name), _) => adapter.snapshot(name).await,
+                (None, Some(record)) => {
+                    let fits =
+                        |found: &_| Snapshot::is_of(found, &target, record) && found.covers(record);
+                    let (newest, repository) = adapter.newest_snapshot(&target, fits).await;
+                    evidence.repository = repository;
+                    newest
+                }
+                (None, None) => return Ok(()),
+            };
+        }
+        let live_id = evidence.record.shown().and_then(|record| record.live_id.clone());
+        if asked_for(FactName::Compute) {
+            evidence.compute = match live_id {
+                Some(live) => adapter.compute(&target, &live).await,
+                // A record that was never live has left nothing behind.
+                None => Fact::known(Vec::new(), self.now()),
+            };
+        }
+        if asked_for(FactName::CopyName) {
+            evidence.copy = match &evidence.asked.copy {
+                Some(copy) => {
+                    let name = RecordName { sandbox: copy.sandbox.clone(), ..target };
+                    match adapter.bearer(&name).await {
+                        Fact::Known { value: None, .. } => {
+                            Fact::known(self.recorded_as(&name).await?, self.now())
+                        }
+                        taken => taken,
+                    }
+                }
+                None => Fact::known(None, self.now()),
+            };
+        }
+        Ok(())
+    }
+
+    /// The incarnation that a record of this name speaks of, if there is one that is not a tombstone.
+    pub(crate) async fn recorded_as(&self, name: &RecordName) -> Result<Option<LiveId>, Error> {
+        match self.registry.sandbox(name).await {
+            Ok(record) if record.state() == registry::sandbox::State::Destroyed => Ok(None),
+            Ok(record) => Ok(Some(LiveId(record.live_id))),
+            Err(error) if error.code() == Code::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Looks until the plan for `request` is no longer a matter of settling, or `timeout` is over.
@@ -91,12 +182,13 @@ impl World {
         &self,
         name: &RecordName,
         request: Request,
+        asked: &Asked,
         accepted_loss: Option<&PlanDigest>,
         timeout: Duration,
     ) -> Result<(Seen, Planned), Error> {
         let deadline = Instant::now() + timeout;
         loop {
-            let mut seen = self.look(name).await?;
+            let mut seen = self.look_for(name, request, asked).await?;
             seen.evidence.accepted_loss = accepted_loss.cloned();
             let planned = plan::plan(&self.config.limits, request, &seen.evidence);
             let Planned::Plan(plan) = &planned else {
@@ -144,6 +236,9 @@ impl Seen {
             FactName::OwnerGateway => known_at(&evidence.gateway),
             FactName::LiveView => known_at(&evidence.live),
             FactName::Providers => known_at(&evidence.providers),
+            FactName::Snapshot => known_at(&evidence.snapshot),
+            FactName::Compute => known_at(&evidence.compute),
+            FactName::CopyName => known_at(&evidence.copy),
         };
         let ages = facts.iter().filter_map(at).map(|at| at.age(evidence.now));
         ages.max().unwrap_or(Duration::ZERO)

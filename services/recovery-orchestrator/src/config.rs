@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use salvor_core::Limits;
 use salvor_runtime::{channel::Endpoint, tls::ClientTls};
 
+use crate::schedule;
+
 /// Everything that is configured. [`Config::new`] gives the defaults for one machine.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -31,6 +33,8 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// Recoveries at work at once; more wait. Default 64.
     pub max_running: usize,
+    /// Snapshots that nobody asks for.
+    pub schedule: schedule::Settings,
     /// For crash tests only: the process kills itself (SIGKILL) right after the journal's n-th append.
     pub crash_after_append: Option<u64>,
 }
@@ -50,6 +54,7 @@ impl Config {
             park_retry: Duration::from_secs(15),
             heartbeat_timeout: Duration::from_secs(30),
             max_running: 64,
+            schedule: schedule::Settings::default(),
             crash_after_append: None,
         }
     }

@@ -6,6 +6,7 @@ use salvor_core::{
     id::{PlanDigest, RecoveryName},
 };
 use salvor_proto::Error;
+use salvor_runtime::sqlite::at_once;
 use salvor_runtime::telemetry::{attr, current_traceparent, traceparent_of};
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -37,7 +38,7 @@ pub async fn decide(
         evidence,
         traceparent: current_traceparent(),
     };
-    journal.accept(&header, &spans).await?;
+    at_once(journal.accept(&header, &spans)).await?;
     match Approved::new(header.plan.clone()) {
         Ok(approved) => Ok((header, approved)),
         Err(_) => Err(words::refusal(&header.plan, &header.evidence, Some(&header.name))),

@@ -4,6 +4,7 @@
 //! here is taken up by the sweep: after a restart, after a lost lease, and when what a parked one waits for may have come.
 
 mod accept;
+mod follow;
 mod lease;
 mod resume;
 
@@ -19,10 +20,13 @@ use std::{
 use salvor_core::{
     Approved, SagaKind,
     id::RecoveryName,
-    saga::{destroy::Destroy, revive::Revive, stale::StaleRecovery},
+    saga::{
+        copy::Copy, destroy::Destroy, prune::Prune, rebuild::Rebuild, restore::Restore,
+        revive::Revive, snapshot::Snapshot, stale::StaleRecovery,
+    },
 };
-use salvor_proto::{Error, error::Code};
-use salvor_runtime::{Tasks, telemetry};
+use salvor_proto::{Error, error::Code, gateway::v1 as gateway};
+use salvor_runtime::{Tasks, sqlite::at_once, telemetry};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -35,7 +39,7 @@ use crate::{
     collect::World,
     folded::{Folded, Standing, folded},
     journal::{Header, Journal, Row, Stored},
-    ports::Lease,
+    ports::{Lease, Progress},
     runner::{self, Run, Stopped},
 };
 
@@ -54,7 +58,7 @@ pub struct Engine {
 struct Inner {
     world: World,
     journal: Journal,
-    running: Mutex<HashMap<RecoveryName, Arc<AtomicBool>>>,
+    running: Mutex<HashMap<RecoveryName, AtWork>>,
     /// Open, as far as is known, and not at work here: what the sweep looks at. The journal is the truth of it; this only
     /// spares reading all of it again and again.
     open: Mutex<BTreeSet<RecoveryName>>,
@@ -71,6 +75,15 @@ struct Work {
     lease: Lease,
     /// It was at work before, under another span.
     resumed: bool,
+    /// What its caller asked for, if that was whatever the evidence calls for.
+    open_to: Option<Ask>,
+}
+
+/// What others may know of, and say to, a recovery at work here.
+#[derive(Debug, Clone)]
+struct AtWork {
+    cancel: Arc<AtomicBool>,
+    progress: Progress,
 }
 
 /// A recovery's place among those at work here. Dropping it frees the place.
@@ -78,7 +91,7 @@ struct Work {
 struct Place {
     inner: Arc<Inner>,
     name: RecoveryName,
-    cancel: Arc<AtomicBool>,
+    at_work: AtWork,
 }
 
 impl Engine {
@@ -105,7 +118,7 @@ impl Engine {
     /// # Errors
     /// NOT_FOUND.
     pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
-        let stored = self.journal().recovery(name).await?.ok_or_else(|| {
+        let stored = at_once(self.journal().recovery(name)).await?.ok_or_else(|| {
             Error::not_found("RECOVERY_NOT_FOUND", format!("there is no {name}"))
                 .next_step("salvor recoveries list")
         })?;
@@ -158,9 +171,15 @@ impl Engine {
 
     fn ask_to_cancel(&self, name: &RecoveryName) -> bool {
         let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(flag) = running.get(name) else { return false };
-        flag.store(true, Ordering::SeqCst);
+        let Some(at_work) = running.get(name) else { return false };
+        at_work.cancel.store(true, Ordering::SeqCst);
         true
+    }
+
+    /// How far the step in hand of a recovery is, if it is at work here and the step is one that takes long.
+    pub fn progress(&self, name: &RecoveryName) -> Option<gateway::Progress> {
+        let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(name).and_then(|at_work| at_work.progress.borrow().clone())
     }
 
     /// Whether it is at work here.
@@ -180,9 +199,9 @@ impl Engine {
         if running.contains_key(name) {
             return None;
         }
-        let cancel = Arc::new(AtomicBool::new(false));
-        running.insert(name.clone(), Arc::clone(&cancel));
-        Some(Place { inner: Arc::clone(&self.inner), name: name.clone(), cancel })
+        let at_work = AtWork { cancel: Arc::default(), progress: Progress::new(None) };
+        running.insert(name.clone(), at_work.clone());
+        Some(Place { inner: Arc::clone(&self.inner), name: name.clone(), at_work })
     }
 
     /// A place for an open recovery; `None` when it is at work. One that has just been parked is about to leave its place.
@@ -207,7 +226,7 @@ impl Engine {
 
     /// Sets a recovery to work under a lease.
     fn start(&self, place: Place, work: Work) {
-        let Work { header, approved, rows, lease, resumed } = work;
+        let Work { header, approved, rows, lease, resumed, open_to } = work;
         let span = open_span(&header, resumed);
         let engine = self.clone();
         self.inner.tasks.spawn("recovery", move |stopping| {
@@ -219,12 +238,17 @@ impl Engine {
                 lease,
                 stopping,
                 fenced: CancellationToken::new(),
-                cancel: Arc::clone(&place.cancel),
+                cancel: Arc::clone(&place.at_work.cancel),
                 rows: Mutex::new(rows),
+                progress: place.at_work.progress.clone(),
             };
             async move {
-                Box::pin(engine.work(run)).await;
+                let name = run.header.name.clone();
+                Box::pin(engine.clone().work(run)).await;
                 drop(place);
+                if let Some(ask) = open_to {
+                    engine.follow(&name, ask).await;
+                }
             }
             .instrument(span)
         });
@@ -271,10 +295,14 @@ impl Drop for Place {
 
 async fn drive(run: &Run) -> Result<Stopped, Error> {
     match run.header.saga() {
-        SagaKind::StaleRecovery => runner::run::<StaleRecovery>(run).await,
-        SagaKind::Revive => runner::run::<Revive>(run).await,
-        SagaKind::Destroy => runner::run::<Destroy>(run).await,
-        SagaKind::Rebuild => Err(Error::internal("this version runs no rebuilds")),
+        SagaKind::StaleRecovery => Box::pin(runner::run::<StaleRecovery>(run)).await,
+        SagaKind::Revive => Box::pin(runner::run::<Revive>(run)).await,
+        SagaKind::Destroy => Box::pin(runner::run::<Destroy>(run)).await,
+        SagaKind::Rebuild => Box::pin(runner::run::<Rebuild>(run)).await,
+        SagaKind::Snapshot => Box::pin(runner::run::<Snapshot>(run)).await,
+        SagaKind::Restore => Box::pin(runner::run::<Restore>(run)).await,
+        SagaKind::Copy => Box::pin(runner::run::<Copy>(run)).await,
+        SagaKind::Prune => Box::pin(runner::run::<Prune>(run)).await,
     }
 }
 

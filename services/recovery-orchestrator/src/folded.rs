@@ -2,8 +2,10 @@
 
 use salvor_core::{
     SagaKind,
+    id::SnapshotName,
     saga::{
-        Ending, Narrate as _, Next, ParkReason, Saga, destroy::Destroy, fold, revive::Revive,
+        Ending, Narrate as _, Next, ParkReason, Saga, copy::Copy, destroy::Destroy, fold,
+        prune::Prune, rebuild::Rebuild, restore::Restore, revive::Revive, snapshot::Snapshot,
         stale::StaleRecovery,
     },
 };
@@ -27,6 +29,8 @@ pub struct Folded {
     pub cancellable: bool,
     /// How often it has been parked.
     pub parks: u32,
+    /// The complete snapshot that was taken last, if one was.
+    pub taken: Option<SnapshotName>,
 }
 
 /// What a recovery is doing.
@@ -69,17 +73,18 @@ pub fn folded(stored: &Stored) -> Result<Folded, Error> {
             steps: Vec::new(),
             cancellable: false,
             parks: 0,
+            taken: None,
         });
     }
     match stored.header.saga() {
         SagaKind::StaleRecovery => folded_as::<StaleRecovery>(stored),
         SagaKind::Revive => folded_as::<Revive>(stored),
         SagaKind::Destroy => folded_as::<Destroy>(stored),
-        SagaKind::Rebuild => Err(Error::new(
-            Code::DataLoss,
-            "SAGA_UNKNOWN",
-            format!("{}: this version runs no rebuilds", stored.header.name),
-        )),
+        SagaKind::Rebuild => folded_as::<Rebuild>(stored),
+        SagaKind::Snapshot => folded_as::<Snapshot>(stored),
+        SagaKind::Restore => folded_as::<Restore>(stored),
+        SagaKind::Copy => folded_as::<Copy>(stored),
+        SagaKind::Prune => folded_as::<Prune>(stored),
     }
 }
 
@@ -110,6 +115,7 @@ fn folded_as<S: Saga>(stored: &Stored) -> Result<Folded, Error> {
         cancellable: S::apply(resumed, &S::cancelled()).is_ok(),
         parks: u32::try_from(events.iter().filter(|e| e.outcome() == "parked").count())
             .unwrap_or(u32::MAX),
+        taken: events.iter().rev().find_map(S::taken).map(|saved| saved.name.clone()),
     })
 }
 

@@ -2,14 +2,17 @@
 
 mod input;
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use futures::Stream;
-use salvor_core::{guards, path::SagaKind};
+use salvor_core::{guards, id::RecoveryName, path::SagaKind};
 use salvor_proto::{
     Error,
+    gateway::v1::Progress,
     recovery::v1::{self as pb, recovery_service_server::RecoveryService},
 };
+use salvor_runtime::sqlite::at_once;
+use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -19,6 +22,9 @@ use crate::{
     journal::{DecisionFilter, RecoveryFilter, Stored},
     view,
 };
+
+/// How often a watcher is told how far a long step is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -38,7 +44,14 @@ impl Api {
             let record = self.engine.world().registry.sandbox(stored.header.target()).await;
             is_default = record.is_ok_and(|record| record.is_default);
         }
-        view::recovery(stored, folded, is_default)
+        let progress = self.engine.progress(&stored.header.name);
+        let mut recovery = view::recovery(stored, folded, is_default);
+        if let Some(failure) = recovery.failure.as_mut()
+            && let Some(next) = self.engine.followed_by(stored).await
+        {
+            failure.next_step = format!("salvor recoveries wait {next}");
+        }
+        pb::Recovery { progress, ..recovery }
     }
 
     async fn accepted(
@@ -62,7 +75,7 @@ impl RecoveryService for Api {
         &self,
         request: Request<pb::AdoptSandboxRequest>,
     ) -> Result<Response<pb::AdoptSandboxResponse>, Status> {
-        let sandbox = self.engine.adopt(request.into_inner()).await?;
+        let sandbox = Box::pin(self.engine.adopt(request.into_inner())).await?;
         Ok(Response::new(pb::AdoptSandboxResponse { sandbox: Some(sandbox) }))
     }
 
@@ -95,8 +108,7 @@ impl RecoveryService for Api {
         &self,
         request: Request<pb::PlanRecoveryRequest>,
     ) -> Result<Response<pb::PlanRecoveryResponse>, Status> {
-        let (name, request) = input::plan(&request.into_inner())?;
-        let plan = self.engine.plan(&name, request).await?;
+        let plan = self.engine.plan(input::plan(request.into_inner())?).await?;
         Ok(Response::new(pb::PlanRecoveryResponse { plan: Some(plan) }))
     }
 
@@ -126,6 +138,42 @@ impl RecoveryService for Api {
         Ok(Response::new(pb::DestroySandboxResponse { recovery, plan }))
     }
 
+    async fn snapshot_sandbox(
+        &self,
+        request: Request<pb::SnapshotSandboxRequest>,
+    ) -> Result<Response<pb::SnapshotSandboxResponse>, Status> {
+        let ask = input::snapshot_sandbox(&request.into_inner())?;
+        let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
+        Ok(Response::new(pb::SnapshotSandboxResponse { recovery, plan }))
+    }
+
+    async fn restore_sandbox(
+        &self,
+        request: Request<pb::RestoreSandboxRequest>,
+    ) -> Result<Response<pb::RestoreSandboxResponse>, Status> {
+        let ask = input::restore_sandbox(&request.into_inner())?;
+        let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
+        Ok(Response::new(pb::RestoreSandboxResponse { recovery, plan }))
+    }
+
+    async fn drill_sandbox(
+        &self,
+        request: Request<pb::DrillSandboxRequest>,
+    ) -> Result<Response<pb::DrillSandboxResponse>, Status> {
+        let ask = input::drill_sandbox(&request.into_inner())?;
+        let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
+        Ok(Response::new(pb::DrillSandboxResponse { recovery, plan }))
+    }
+
+    async fn prune_sandbox_snapshots(
+        &self,
+        request: Request<pb::PruneSandboxSnapshotsRequest>,
+    ) -> Result<Response<pb::PruneSandboxSnapshotsResponse>, Status> {
+        let ask = input::prune_sandbox_snapshots(&request.into_inner())?;
+        let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
+        Ok(Response::new(pb::PruneSandboxSnapshotsResponse { recovery, plan }))
+    }
+
     async fn get_recovery(
         &self,
         request: Request<pb::GetRecoveryRequest>,
@@ -141,7 +189,7 @@ impl RecoveryService for Api {
         request: Request<pb::ListRecoveriesRequest>,
     ) -> Result<Response<pb::ListRecoveriesResponse>, Status> {
         let filter: RecoveryFilter = input::list_recoveries(&request.into_inner())?;
-        let found = self.engine.journal().list(&filter).await?;
+        let found = at_once(self.engine.journal().list(&filter)).await?;
         Ok(Response::new(input::recoveries_page(&found, filter.limit)))
     }
 
@@ -196,7 +244,7 @@ impl RecoveryService for Api {
         request: Request<pb::ListDecisionsRequest>,
     ) -> Result<Response<pb::ListDecisionsResponse>, Status> {
         let filter: DecisionFilter = input::list_decisions(&request.into_inner())?;
-        let found = self.engine.journal().decisions(&filter).await?;
+        let found = at_once(self.engine.journal().decisions(&filter)).await?;
         Ok(Response::new(input::decisions_page(&found, filter.limit)))
     }
 
@@ -212,10 +260,11 @@ impl RecoveryService for Api {
 }
 
 impl Api {
-    /// Sends a recovery at each change until it has ended or is parked, or the caller is gone.
+    /// Sends a recovery at each change, and now and then while a long step gets on, until it has ended or is parked, or the
+    /// caller is gone.
     async fn watch(
         &self,
-        name: &salvor_core::id::RecoveryName,
+        name: &RecoveryName,
         sender: &tokio::sync::mpsc::Sender<Result<pb::WatchRecoveryResponse, Status>>,
     ) {
         let mut changes = self.engine.journal().changes();
@@ -230,9 +279,9 @@ impl Api {
                     return;
                 }
             };
-            let events = stored.events.len();
-            if sent != Some(events) {
-                sent = Some(events);
+            let state = (stored.events.len(), self.engine.progress(name));
+            if sent.as_ref() != Some(&state) {
+                sent = Some(state.clone());
                 let recovery = Some(self.shown(&stored, &folded).await);
                 if sender.send(Ok(pb::WatchRecoveryResponse { recovery })).await.is_err() {
                     return;
@@ -244,6 +293,16 @@ impl Api {
             tokio::select! {
                 () = sender.closed() => return,
                 told = changes.changed() => if told.is_err() { return },
+                () = self.gets_on(name, state.1.as_ref()) => {}
+            }
+        }
+    }
+    /// Resolves when a long step has got on from where it was.
+    async fn gets_on(&self, name: &RecoveryName, last: Option<&Progress>) {
+        loop {
+            sleep(PROGRESS_EVERY).await;
+            if self.engine.progress(name).as_ref() != last {
+                return;
             }
         }
     }

@@ -93,7 +93,8 @@ impl Journal {
     /// Stores a header with its decisions, in one transaction. `spans` are the decisions' span ids, in order.
     ///
     /// # Errors
-    /// The disk is full or broken; nothing was stored then. Cancellation: all or nothing.
+    /// The disk is full: nothing was stored. It is broken: all of it may be there after a restart. Cancellation: all or
+    /// nothing.
     pub async fn accept(&self, header: &Header, spans: &[String]) -> Result<(), Error> {
         let mut tx = self.db.begin().await.map_err(|e| storage(Untouched::Request, &e))?;
         let plan = json(&header.plan)?;
@@ -195,10 +196,13 @@ fn storage(untouched: Untouched, error: &sqlx::Error) -> Error {
         }
         Failure::Other => (Code::Internal, "STORAGE_FAILED", "see the orchestrator's log"),
     };
-    let so = match untouched {
-        Untouched::Request => "nothing was begun",
-        Untouched::Recovery => "the recovery stays where its journal says",
-        Untouched::All => "nothing was read",
+    let so = match (untouched, failure) {
+        (Untouched::Request, Failure::Io) => {
+            "whether the request was taken up is not known: salvor recoveries list tells"
+        }
+        (Untouched::Request, _) => "nothing was begun",
+        (Untouched::Recovery, _) => "the recovery stays where its journal says",
+        (Untouched::All, _) => "nothing was read",
     };
     let message = format!("the journal could not be used ({failure}); {so}");
     Error::new(code, reason, message).next_step(next)

@@ -15,6 +15,7 @@ pub mod journal;
 mod perform;
 pub mod ports;
 pub mod runner;
+pub mod schedule;
 mod serve;
 pub mod status;
 pub mod view;

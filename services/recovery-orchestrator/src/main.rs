@@ -40,6 +40,15 @@ struct Args {
     /// Seconds that a lease runs
     #[arg(long, env = "SALVOR_LEASE_SECONDS", default_value_t = 30)]
     lease_seconds: u64,
+    /// Seconds between two looks at which snapshots are due; 0 takes none but on request
+    #[arg(long, env = "SALVOR_SCHEDULE_SECONDS", default_value_t = 30)]
+    schedule_seconds: u64,
+    /// Scheduled snapshots at work at once on one gateway
+    #[arg(long, env = "SALVOR_SNAPSHOTS_PER_GATEWAY", default_value_t = 2)]
+    snapshots_per_gateway: usize,
+    /// Scheduled snapshots at work at once
+    #[arg(long, env = "SALVOR_SNAPSHOTS_AT_ONCE", default_value_t = 8)]
+    snapshots_at_once: usize,
     /// Crash tests only: kill this process right after the n-th write to the journal
     #[arg(long, hide = true)]
     crash_after_append: Option<u64>,
@@ -58,6 +67,9 @@ impl Args {
         config.limits.gateway_settle = Duration::from_millis(self.gateway_settle_ms);
         config.ready_timeout = Duration::from_secs(self.ready_timeout_seconds);
         config.lease_ttl = Duration::from_secs(self.lease_seconds);
+        config.schedule.poll = Duration::from_secs(self.schedule_seconds);
+        config.schedule.per_gateway = self.snapshots_per_gateway;
+        config.schedule.in_all = self.snapshots_at_once;
         config.crash_after_append = self.crash_after_append;
         Ok(config)
     }

@@ -2,12 +2,20 @@
 //!
 //! A step asks other services and turns their answers into one event. It decides nothing: what comes next is the fold's.
 
+mod copy;
 mod destroy;
+mod note;
 mod proofs;
+mod prune;
+mod rebuild;
 mod record;
+mod restore;
 mod revive;
+mod sandbox;
+mod snapshot;
 mod stale;
 mod watch;
+mod workspace;
 
 use std::time::Duration;
 

@@ -6,6 +6,8 @@
 
 mod adapter;
 mod registry;
+mod workspaces;
 
 pub use adapter::{Adapter, Adapters, Observation, SealedView};
 pub use registry::{Lease, Registry};
+pub use workspaces::{Ended, Filling, Progress, Pruning, Reading};

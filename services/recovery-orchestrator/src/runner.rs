@@ -16,7 +16,7 @@ use salvor_core::{
     saga::{Narrate, Next, ParkReason, Saga, fold},
 };
 use salvor_proto::{Error, error::Code};
-use salvor_runtime::telemetry::attr;
+use salvor_runtime::{sqlite::at_once, telemetry::attr};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -24,7 +24,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use crate::{
     collect::World,
     journal::{Header, Journal, Row},
-    ports::Lease,
+    ports::{Lease, Progress},
 };
 
 /// A recovery at work: what every step may use.
@@ -48,6 +48,8 @@ pub struct Run {
     pub cancel: Arc<AtomicBool>,
     /// The events so far.
     pub rows: Mutex<Vec<Row>>,
+    /// How far the step in hand is, if it is one that takes long. For showing only.
+    pub progress: Progress,
 }
 
 /// What performing a step came to.
@@ -55,6 +57,8 @@ pub struct Run {
 pub enum Performed<E> {
     /// It happened.
     Event(E),
+    /// It happened, and what comes next has to wait.
+    Both(E, ParkReason),
     /// It has to wait.
     Wait(ParkReason),
     /// The service is stopping; the step is to be done again later, from its beginning.
@@ -143,8 +147,13 @@ async fn one_step<S: Perform>(
         () = run.fenced.cancelled() => return Ok(Stepped::Stop),
         performed = S::perform(step, &state, run) => performed,
     };
+    let mut wait = None;
     let event = match performed {
         Ok(Performed::Event(event)) => event,
+        Ok(Performed::Both(event, why)) => {
+            wait = Some(why);
+            event
+        }
         Ok(Performed::Wait(why)) => S::parked(why),
         Ok(Performed::Interrupted) => return Ok(Stepped::Stop),
         Err(error) if lost(&error) => {
@@ -158,7 +167,11 @@ async fn one_step<S: Perform>(
         }
     };
     Span::current().set_attribute(attr::STEP_OUTCOME, event.outcome());
-    Ok(Stepped::On(record::<S>(run, state, event).await?))
+    let mut state = record::<S>(run, state, event).await?;
+    if let Some(why) = wait {
+        state = record::<S>(run, state, S::parked(why)).await?;
+    }
+    Ok(Stepped::On(state))
 }
 
 /// Folds an event, and appends it. It is folded first: what the saga does not allow is never written.
@@ -222,8 +235,22 @@ fn corrupt(run: &Run, error: &salvor_core::saga::IllegalEvent) -> Error {
 }
 
 /// Whether somebody else holds the record now.
-fn lost(error: &Error) -> bool {
+pub(crate) fn lost(error: &Error) -> bool {
     matches!(error.reason(), "FENCED" | "LEASE_LOST" | "LEASE_HELD")
+}
+
+// === impl Performed ===
+
+impl<E> Performed<E> {
+    /// The same for an event that wraps this one.
+    pub fn map<T>(self, wrap: impl FnOnce(E) -> T) -> Performed<T> {
+        match self {
+            Self::Event(event) => Performed::Event(wrap(event)),
+            Self::Both(event, why) => Performed::Both(wrap(event), why),
+            Self::Wait(why) => Performed::Wait(why),
+            Self::Interrupted => Performed::Interrupted,
+        }
+    }
 }
 
 // === impl Run ===
@@ -244,16 +271,22 @@ impl Run {
         self.lease.fence
     }
 
-    /// Leave for one effect. `None` only if the saga asks for what its plan cannot have allowed.
+    /// Leave for one effect on the target, or on the copy that the plan names. `None` only if the saga asks for what its plan
+    /// cannot have allowed.
     ///
     /// # Errors
     /// INTERNAL in that case.
-    pub fn permit(&self, effect: EffectKind) -> Result<Permit, Error> {
+    pub fn permit(&self, on: &RecordName, effect: EffectKind) -> Result<Permit, Error> {
         Span::current()
             .set_attribute(attr::PERMIT_DECISION, format!("{}/decisions/plan", self.name()));
-        self.approved.permit(self.name(), self.fence(), effect).ok_or_else(|| {
+        let permit = if on == self.target() {
+            self.approved.permit(self.name(), self.fence(), effect)
+        } else {
+            self.approved.permit_on_copy(self.name(), self.fence(), effect)
+        };
+        permit.filter(|permit| permit.target() == on).ok_or_else(|| {
             Error::internal(format!(
-                "{}: its plan does not permit {}",
+                "{}: its plan does not permit {} on {on}",
                 self.name(),
                 effect.as_str()
             ))
@@ -282,7 +315,7 @@ impl Run {
     async fn append(&self, event: String, terminal: bool) -> Result<(), Error> {
         let seq = self.rows().last().map_or(0, |row| row.seq) + 1;
         let row = Row { seq, at_ms: self.world.now().0, event, terminal };
-        self.journal.append(self.name(), &row).await?;
+        at_once(self.journal.append(self.name(), &row)).await?;
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
         Ok(())
     }

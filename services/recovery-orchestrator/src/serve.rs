@@ -5,7 +5,7 @@ use std::sync::Arc;
 use salvor_proto::{
     FILE_DESCRIPTOR_SET, recovery::v1::recovery_service_server::RecoveryServiceServer,
 };
-use salvor_runtime::{Server, SystemClock, Tasks, channel};
+use salvor_runtime::{Server, SystemClock, Tasks, channel, sqlite::at_once};
 
 use crate::{
     collect::World,
@@ -14,6 +14,7 @@ use crate::{
     grpc::Api,
     journal::Journal,
     ports::{Adapters, Registry},
+    schedule,
 };
 
 /// Why an orchestrator cannot be set up. Nothing was begun then.
@@ -40,13 +41,15 @@ impl Orchestrator {
     /// # Errors
     /// [`Error`]. An unreachable registry is not one of its reasons.
     pub async fn open(config: Config, tasks: Tasks) -> Result<Self, Error> {
-        let journal = Journal::open(&config.journal, config.crash_after_append).await?;
+        let journal = at_once(Journal::open(&config.journal, config.crash_after_append)).await?;
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::new(SystemClock);
-        let adapters = Adapters::new(config.adapter_tls.clone(), clock.clone());
+        let adapters = Adapters::new(&config, clock.clone());
         let world = World { registry, adapters, clock, config: Arc::new(config) };
-        let engine = Engine::new(world, journal, tasks);
+        let (clock, schedule) = (Arc::clone(&world.clock), world.config.schedule.clone());
+        let engine = Engine::new(world, journal, tasks.clone());
         engine.sweep();
+        schedule::start(engine.clone(), clock, schedule, &tasks);
         Ok(Self { engine })
     }
 

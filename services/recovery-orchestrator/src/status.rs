@@ -1,14 +1,25 @@
 //! Reads: status, verdict, plan, connection. No effects anywhere.
 
 use salvor_core::{
-    Fact, Planned, Request, Verdict,
+    Fact, Planned, Request, SagaKind, Timestamp, Verdict,
     evidence::{Live, Phase},
     name::RecordName,
     path, plan,
 };
-use salvor_proto::{Error, gateway::v1 as gateway, recovery::v1 as pb};
+use salvor_proto::{
+    Error,
+    gateway::v1 as gateway,
+    recovery::v1 as pb,
+    registry::v1 as registry,
+    time::{duration, millis},
+};
 
-use crate::{collect::Seen, decide::narrate, engine::Engine, view, words};
+use crate::{
+    collect::Seen,
+    decide::narrate,
+    engine::{Ask, Engine},
+    view, words,
+};
 
 impl Engine {
     /// Everything there is to know of one sandbox.
@@ -21,6 +32,7 @@ impl Engine {
         if verdict == Verdict::Recovering && !open.is_empty() {
             next_step = format!("salvor recoveries wait {open}");
         }
+        let data_at_risk = at_risk(&seen.record, seen.evidence.now);
         Ok(pb::SandboxStatus {
             explanation: words::explain(verdict, &seen.evidence),
             next_step,
@@ -29,6 +41,7 @@ impl Engine {
             gateway: seen.observation.raw.gateway,
             live: seen.observation.raw.live,
             open_recovery: open,
+            data_at_risk,
         })
     }
 
@@ -54,16 +67,17 @@ impl Engine {
     }
 
     /// What a request would do, and every reason why it would not.
-    pub async fn plan(&self, name: &RecordName, request: Request) -> Result<pb::Plan, Error> {
-        let mut seen = self.world().look(name).await?;
+    pub async fn plan(&self, ask: Ask) -> Result<pb::Plan, Error> {
+        let mut seen = self.world().look_for(&ask.name, ask.request, &ask.asked).await?;
         let limits = &self.world().config.limits;
-        if request == Request::Destroy {
+        seen.evidence.accepted_loss = ask.accepted_loss;
+        if ask.request == Request::Destroy {
             // A plan for a destroy is shown so that its losses can be accepted: as if they were.
-            let inputs = plan::Inputs::of(&seen.evidence);
-            let digest = inputs.digest(salvor_core::SagaKind::Destroy, name);
+            let inputs = plan::Inputs::of(SagaKind::Destroy, &seen.evidence);
+            let digest = inputs.digest(SagaKind::Destroy, &ask.name);
             seen.evidence.accepted_loss = Some(digest);
         }
-        match plan::plan(limits, request, &seen.evidence) {
+        match plan::plan(limits, ask.request, &seen.evidence) {
             Planned::NothingToDo => Ok(view::nothing_to_do(&seen.evidence)),
             Planned::Plan(plan) => {
                 narrate(&plan, &seen.evidence, None);
@@ -117,4 +131,12 @@ fn recorded(seen: &Seen, live_id: &str) -> bool {
 /// Whether a phase on the wire is one in which a sandbox can be captured.
 pub(crate) fn capturable(present: &gateway::Present) -> bool {
     matches!(present.phase(), gateway::Phase::Ready | gateway::Phase::Stopped)
+}
+
+/// How long what is in the sandbox has not been in any complete snapshot, as far as the record knows. Where nothing is declared
+/// to be worth keeping, nothing is at risk.
+fn at_risk(record: &registry::Sandbox, now: Timestamp) -> Option<prost_types::Duration> {
+    record.snapshot_rules.as_ref().filter(|rules| !rules.roots.is_empty())?;
+    let newest = record.snapshot_status.as_ref()?.last_complete_time.as_ref()?;
+    Some(duration(Timestamp(millis(newest)).age(now)))
 }

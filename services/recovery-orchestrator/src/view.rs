@@ -1,13 +1,17 @@
 //! Recoveries, plans and decisions as they are answered.
 
+mod outcome;
+mod steps;
+
 use salvor_core::{
     Evidence, Plan, SagaKind, Verdict,
-    saga::{Ending, Outcome, Part, Parts, Setback},
+    evidence::Channel,
+    saga::{Ending, Outcome},
 };
 use salvor_proto::{
-    convert::{RecordedDecision, decision, part},
+    convert::{RecordedDecision, decision},
     recovery::v1 as pb,
-    time::timestamp,
+    time::{duration, timestamp},
 };
 
 use crate::{
@@ -29,8 +33,8 @@ pub fn recovery(stored: &Stored, folded: &Folded, is_default: bool) -> pb::Recov
         state: state.into(),
         phase: folded.phase.to_owned(),
         done,
-        result: result(header, &folded.standing, is_default),
-        failure: failure(header, &folded.standing),
+        result: outcome::result(header, folded, is_default),
+        failure: outcome::failure(header, &folded.standing),
         steps: folded.steps.iter().map(step).collect(),
         create_time: Some(timestamp(header.created_ms)),
         update_time: Some(timestamp(
@@ -38,6 +42,7 @@ pub fn recovery(stored: &Stored, folded: &Folded, is_default: bool) -> pb::Recov
         )),
         trace_id: trace_id(header),
         request_id: header.request_id.clone().unwrap_or_default(),
+        progress: None,
     }
 }
 
@@ -61,15 +66,49 @@ pub fn plan(plan: &Plan, evidence: &Evidence) -> pb::Plan {
         verdict: verdict(plan.verdict).into(),
         allowed: plan.allowed(),
         decisions: decisions.collect(),
-        steps: steps(plan.saga).iter().map(|&name| name.to_owned()).collect(),
-        losses: plan.losses().iter().map(|loss| loss.in_words().to_owned()).collect(),
-        unchecked: unchecked(plan.saga).iter().map(|&what| what.to_owned()).collect(),
+        steps: steps::steps(plan).collect(),
+        losses: plan.losses().iter().map(ToString::to_string).collect(),
+        unchecked: steps::unchecked(plan.saga).iter().map(|&what| what.to_owned()).collect(),
         next_step: match first {
             Some(denial) => words::next_step(plan.saga, denial, evidence),
             None => allowed_step(plan),
         },
         plan_time: Some(timestamp(evidence.now.0)),
         record_etag: evidence.record.shown().map_or_else(String::new, |r| r.etag.to_string()),
+        source: Some(source(plan, evidence)),
+    }
+}
+
+/// Where the workspace's content will come from.
+fn source(plan: &Plan, evidence: &Evidence) -> pb::WorkspaceSource {
+    use pb::workspace_source::Kind;
+    let inputs = &plan.inputs;
+    let restores = matches!(
+        plan.saga,
+        SagaKind::StaleRecovery | SagaKind::Rebuild | SagaKind::Restore | SagaKind::Copy
+    );
+    let kind = match (&inputs.restore, inputs.capture) {
+        (Some(_), _) if restores => Kind::Snapshot,
+        (_, Some(Channel::Exec)) => Kind::Exec,
+        (_, Some(Channel::Runtime)) => Kind::Runtime,
+        _ if restores => Kind::None,
+        _ => Kind::Unspecified,
+    };
+    let chosen = inputs.restore.as_ref().filter(|_| kind == Kind::Snapshot);
+    let newest = evidence.snapshot.shown().and_then(Option::as_ref);
+    pb::WorkspaceSource {
+        kind: kind.into(),
+        snapshot: chosen.map_or_else(String::new, |chosen| chosen.saved.name.to_string()),
+        snapshot_time: chosen.map(|chosen| timestamp(chosen.saved.begun.0)),
+        covered: inputs.roots.iter().map(ToString::to_string).collect(),
+        excluded: match kind {
+            Kind::Exec | Kind::Runtime => evidence
+                .record
+                .shown()
+                .map_or_else(Vec::new, |record| record.snapshot_excludes.clone()),
+            Kind::Unspecified | Kind::Snapshot | Kind::None => Vec::new(),
+        },
+        at_risk: newest.map(|found| duration(found.begun.age(evidence.now))),
     }
 }
 
@@ -113,13 +152,17 @@ pub const fn verdict(verdict: Verdict) -> pb::Verdict {
     }
 }
 
-/// A saga on the wire. A rebuild is planned, to be refused with its reasons, and never run by this version.
+/// A saga on the wire.
 pub const fn saga(saga: SagaKind) -> pb::Saga {
     match saga {
         SagaKind::StaleRecovery => pb::Saga::StaleRecovery,
         SagaKind::Revive => pb::Saga::Revive,
         SagaKind::Destroy => pb::Saga::Destroy,
         SagaKind::Rebuild => pb::Saga::Rebuild,
+        SagaKind::Snapshot => pb::Saga::Snapshot,
+        SagaKind::Restore => pb::Saga::Restore,
+        SagaKind::Copy => pb::Saga::Copy,
+        SagaKind::Prune => pb::Saga::Prune,
     }
 }
 
@@ -138,117 +181,6 @@ fn state(standing: &Standing) -> (pb::recovery::State, bool) {
     }
 }
 
-fn result(header: &Header, standing: &Standing, is_default: bool) -> Option<pb::RecoveryResult> {
-    let Standing::Ended(Ending::Done(parts)) = standing else { return None };
-    Some(pb::RecoveryResult {
-        live_id: parts.live_id.as_ref().map_or_else(String::new, ToString::to_string),
-        data: Some(part(&parts.data, data_sentence(header.saga(), &parts.data))),
-        config: Some(part(
-            &parts.config,
-            said(&parts.config, "the spec in force is the recorded one"),
-        )),
-        policy: Some(part(&parts.policy, said(&parts.policy, "the recorded policy is in force"))),
-        providers: Some(part(
-            &parts.providers,
-            said(&parts.providers, "the recorded providers are attached"),
-        )),
-        posture: Some(part(
-            &parts.posture,
-            said(&parts.posture, "locked: sealed paths are read-only and unchanged"),
-        )),
-        summary: summary(header, parts),
-        is_default,
-    })
-}
-
-/// A part that does not apply says so; the others say what was seen.
-const fn said(part: &Part, seen: &'static str) -> &'static str {
-    match part {
-        Part::NotApplicable => "nothing recorded to hold it against",
-        Part::Proven
-        | Part::Kept
-        | Part::Gone
-        | Part::Lost
-        | Part::Pending(_)
-        | Part::Unproven(_) => seen,
-    }
-}
-
-const fn data_sentence(saga: SagaKind, part: &Part) -> &'static str {
-    match (saga, part) {
-        (SagaKind::Destroy, _) => "destroyed on request",
-        (_, Part::Kept) => "the workspace is the one from before: a start keeps it",
-        (_, Part::Lost) => {
-            "workspace not recovered: no snapshot holds it, although the record declares roots to keep"
-        }
-        _ => "workspace not recovered: no snapshot holds it",
-    }
-}
-
-fn summary(header: &Header, parts: &Parts) -> String {
-    let target = header.target();
-    let live = parts.live_id.as_ref().map_or("", |id| id.as_str());
-    let what = match header.saga() {
-        SagaKind::StaleRecovery => format!(
-            "stale recovery: {target} was recreated from its record and is live as {live}; {}",
-            data_sentence(SagaKind::StaleRecovery, &parts.data)
-        ),
-        SagaKind::Revive => format!("{target} was started and is live as {live}"),
-        SagaKind::Destroy => format!("{target} is gone from its gateway; a tombstone stands"),
-        SagaKind::Rebuild => format!("{target} was rebuilt"),
-    };
-    match parts.outcome() {
-        Outcome::Succeeded => what,
-        Outcome::Degraded => format!("{what}; part of it is owed"),
-        Outcome::Unproven => format!("{what}; not all of it could be proven"),
-    }
-}
-
-fn failure(header: &Header, standing: &Standing) -> Option<pb::Failure> {
-    let target = header.target();
-    match standing {
-        Standing::Running | Standing::Ended(Ending::Done(_)) => None,
-        Standing::Refused => {
-            let shown = plan(&header.plan, &header.evidence);
-            let denials: Vec<pb::Decision> = shown
-                .decisions
-                .into_iter()
-                .filter(|d| d.result() == pb::decision::Result::Refuse)
-                .collect();
-            let first = denials.first();
-            Some(pb::Failure {
-                reason: first.map_or_else(String::new, |d| d.reason.clone()),
-                message: first.map_or_else(String::new, |d| d.message.clone()),
-                next_step: shown.next_step,
-                denials,
-            })
-        }
-        Standing::Parked(why) => Some(pb::Failure {
-            reason: why.reason().to_owned(),
-            message: format!("{} waits: {why}", header.name),
-            next_step: format!("salvor recoveries retry {}", header.name),
-            denials: Vec::new(),
-        }),
-        Standing::Ended(Ending::RolledBack(setback)) => Some(pb::Failure {
-            reason: setback.reason().to_owned(),
-            message: format!("{setback}. The record of {target} is as it was before"),
-            next_step: after_setback(setback, &target.to_string()),
-            denials: Vec::new(),
-        }),
-    }
-}
-
-fn after_setback(setback: &Setback, target: &str) -> String {
-    match setback {
-        Setback::Refused(_) | Setback::NeverReady(_) => {
-            format!("salvor recover {target}  # after what the gateway complains of was mended")
-        }
-        Setback::Stranger(_) => format!("salvor verdict {target}"),
-        Setback::Returned | Setback::RecordChanged => format!("salvor status {target}"),
-        Setback::Cancelled => format!("salvor recover {target}"),
-    }
-}
-
 fn step(step: &StepTaken) -> pb::StepRecord {
     pb::StepRecord {
         step: step.step.to_owned(),
@@ -264,50 +196,18 @@ fn trace_id(header: &Header) -> String {
     parent.split('-').nth(1).unwrap_or_default().to_owned()
 }
 
-/// What a saga does when nothing goes wrong, in order.
-const fn steps(saga: SagaKind) -> &'static [&'static str] {
-    match saga {
-        SagaKind::StaleRecovery => &[
-            "claim",
-            "create",
-            "await_ready",
-            "prove_policy",
-            "prove_posture",
-            "prove_readiness",
-            "commit",
-        ],
-        SagaKind::Revive => &[
-            "claim",
-            "start",
-            "await_ready",
-            "prove_policy",
-            "prove_posture",
-            "prove_readiness",
-            "commit",
-        ],
-        SagaKind::Destroy => &["claim", "delete", "bury"],
-        SagaKind::Rebuild => &[],
-    }
-}
-
-/// What the gateway does not let anyone check beforehand.
-const fn unchecked(saga: SagaKind) -> &'static [&'static str] {
-    match saga {
-        SagaKind::StaleRecovery | SagaKind::Rebuild => &[
-            "whether the gateway can still pull the image: it says so only after a create",
-            "whether the gateway has room for one more sandbox: it has no call that tells",
-        ],
-        SagaKind::Revive | SagaKind::Destroy => &[],
-    }
-}
-
 fn allowed_step(plan: &Plan) -> String {
     let (target, digest) = (&plan.target, &plan.digest);
     match plan.saga {
         SagaKind::Destroy if plan.losses().is_empty() => format!("salvor destroy {target}"),
         SagaKind::Destroy => format!("salvor destroy {target} --accept-data-loss {digest}"),
-        SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild => {
-            format!("salvor recover {target}")
+        SagaKind::StaleRecovery | SagaKind::Revive => format!("salvor recover {target}"),
+        SagaKind::Rebuild if plan.inputs.loses_workspace() => {
+            format!("salvor rebuild {target} --accept-data-loss {digest}")
         }
+        SagaKind::Rebuild => format!("salvor rebuild {target}"),
+        SagaKind::Snapshot => format!("salvor snapshot create {target}"),
+        SagaKind::Prune => format!("salvor snapshot prune {target}"),
+        SagaKind::Restore | SagaKind::Copy => format!("salvor snapshot list {target}"),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use salvor_core::{
     Denial, Evidence, Fact, FactName, Plan, SagaKind, Verdict, Why,
-    evidence::{Live, Phase, RecordState},
+    evidence::{Live, RecordState},
     id::RecoveryName,
     name::RecordName,
     time::Readable,
@@ -55,11 +55,16 @@ pub fn refusal(plan: &Plan, evidence: &Evidence, recovery: Option<&RecoveryName>
 
 /// What to run next after a denial: a command that works in the present state, with what has to be seen to first behind a
 /// `#`, so that it can be run as printed.
+#[expect(clippy::too_many_lines, reason = "a table: one arm per denial")]
 pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String {
     let name = &evidence.target;
     let again = match saga {
         SagaKind::Destroy => "destroy",
-        SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild => "recover",
+        SagaKind::StaleRecovery | SagaKind::Revive => "recover",
+        SagaKind::Rebuild => "rebuild",
+        SagaKind::Snapshot => "snapshot create",
+        SagaKind::Prune => "snapshot prune",
+        SagaKind::Copy | SagaKind::Restore => "snapshot list",
     };
     match denial {
         Denial::Unknown { why, .. } => to_know(*why, name),
@@ -85,12 +90,30 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         }
         Denial::RecordNotActive { .. } => format!("salvor recoveries list --sandbox {name} --open"),
         Denial::SandboxPresent { .. } => format!("salvor connect {name}"),
-        Denial::SandboxAbsent => format!("salvor recover {name}"),
         Denial::ForeignSandbox { .. } => {
             format!("salvor adopt --rebind {name}  # if the present sandbox is the one to keep")
         }
-        Denial::NotStartable { .. } | Denial::NoCompleteSnapshot { .. } => {
-            not_rebuildable(evidence)
+        Denial::NotStartable { .. } => format!("salvor rebuild {name}"),
+        Denial::NoCompleteSnapshot { .. } => unsaved(evidence),
+        Denial::SnapshotNotFound { .. }
+        | Denial::SnapshotOfAnother { .. }
+        | Denial::SnapshotLacksRoot { .. } => format!("salvor snapshot list {name}"),
+        Denial::SnapshotIncomplete { name: snapshot } => {
+            format!("salvor snapshot show {snapshot}")
+        }
+        Denial::SandboxAbsent | Denial::NotReachable { .. } => format!("salvor recover {name}"),
+        Denial::ContainerNotFound => {
+            format!("salvor snapshot create {name}  # without --channel: through the gateway")
+        }
+        Denial::PostureLocked => {
+            format!(
+                "salvor snapshot list {name}  # restore one of them under a new name: --to NAME"
+            )
+        }
+        Denial::CopyExists { .. } => {
+            format!(
+                "salvor snapshot list {name}  # choose another name for the copy, or destroy that one"
+            )
         }
         Denial::MaterialSealed { .. } => format!(
             "salvor plan {name}  # after the registry was started with the key that sealed the record"
@@ -136,14 +159,16 @@ pub fn to_know(why: Why, name: &RecordName) -> String {
     }
 }
 
-/// A live sandbox is in use; a failed one may still hold what its owner wants to fetch.
-fn not_rebuildable(evidence: &Evidence) -> String {
+/// What can be saved once it runs again is saved then; what cannot is given up by name only.
+fn unsaved(evidence: &Evidence) -> String {
     let name = &evidence.target;
     match evidence.live.shown() {
-        Some(Live::Present(present)) if present.phase == Phase::Ready => {
-            format!("salvor connect {name}")
+        Some(Live::Present(present)) if present.startable => {
+            format!("salvor recover --path revive {name}  # and rebuild it once it is live")
         }
-        _ => format!("salvor plan --destroy {name}  # after fetching what is needed from it"),
+        _ => format!(
+            "salvor plan --path rebuild {name}  # it says what --accept-data-loss would give up"
+        ),
     }
 }
 
@@ -153,9 +178,12 @@ pub fn sources(facts: &[FactName], target: &RecordName) -> String {
     for fact in facts {
         let source = match fact {
             FactName::Record => "registry".to_owned(),
-            FactName::OwnerGateway | FactName::LiveView | FactName::Providers => {
-                target.owner().to_string()
-            }
+            FactName::OwnerGateway
+            | FactName::LiveView
+            | FactName::Providers
+            | FactName::CopyName => target.owner().to_string(),
+            FactName::Snapshot => "repository".to_owned(),
+            FactName::Compute => "container runtime".to_owned(),
         };
         if !sources.split(", ").any(|known| known == source) {
             let comma = if sources.is_empty() { "" } else { ", " };
@@ -223,7 +251,7 @@ pub fn after_verdict(verdict: Verdict, evidence: &Evidence) -> String {
         Verdict::Live => format!("salvor connect {name}"),
         Verdict::Revivable | Verdict::Lost => format!("salvor recover {name}"),
         Verdict::Hold => format!("salvor recover {name}  # it waits until this has settled"),
-        Verdict::Failed => not_rebuildable(evidence),
+        Verdict::Failed => format!("salvor rebuild {name}"),
         Verdict::Foreign => {
             format!("salvor adopt --rebind {name}  # if the present sandbox is the one to keep")
         }

@@ -14,6 +14,8 @@ use crate::engine::Engine;
 /// How long a rebind may hold the record.
 const REBIND_LEASE: Duration = Duration::from_secs(30);
 
+const SNAPSHOT_STATUS: &str = "snapshot_status";
+
 impl Engine {
     /// Takes what was captured into an existing record; what the request does not name stays as it was.
     ///
@@ -27,7 +29,9 @@ impl Engine {
     ) -> Result<registry::Sandbox, Error> {
         let registry = &self.world().registry;
         if validate_only {
-            let fields = onto(&mut record, registry.sandbox(name).await?, name)?;
+            let mut fields = onto(&mut record, registry.sandbox(name).await?, name)?;
+            // Only a lease's holder may write it, and a check takes no lease.
+            fields.retain(|field| *field != SNAPSHOT_STATUS);
             return registry.check_update(record, &fields).await;
         }
         // Before a lease is asked for: a record that is not there has none.
@@ -74,6 +78,11 @@ fn onto(
     if record.posture.is_some() {
         fields.push("posture");
     }
+    if record.live_id != before.live_id && before.snapshot_status.is_some() {
+        // Another incarnation's snapshots are not this one's.
+        record.snapshot_status = None;
+        fields.push(SNAPSHOT_STATUS);
+    }
     record.etag = before.etag;
     Ok(fields)
 }
@@ -99,4 +108,27 @@ fn not_active(before: &registry::Sandbox, name: &RecordName) -> Error {
     };
     let message = format!("the record of {name} is {state}; nothing was recorded");
     Error::new(Code::Refused, "RECORD_NOT_ACTIVE", message).next_step(next_step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_of_another_incarnation_are_not_this_ones() {
+        let name: RecordName = "gateways/g/workspaces/w/sandboxes/s".parse().unwrap();
+        let before = registry::Sandbox {
+            state: registry::sandbox::State::Active.into(),
+            live_id: "one".to_owned(),
+            snapshot_status: Some(registry::SnapshotStatus::default()),
+            ..registry::Sandbox::default()
+        };
+        for (live_id, cleared) in [("one", false), ("two", true)] {
+            let live_id = live_id.to_owned();
+            let mut record = registry::Sandbox { live_id, ..registry::Sandbox::default() };
+            let fields = onto(&mut record, before.clone(), &name).unwrap();
+            assert_eq!(fields.contains(&SNAPSHOT_STATUS), cleared, "{}", record.live_id);
+            assert_eq!(record.snapshot_status, None);
+        }
+    }
 }

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use salvor_core::{
-    Evidence, Plan, Planned, Request,
+    Evidence, Plan, Planned, Request, SagaKind,
+    evidence::Asked,
     id::{PlanDigest, RecoveryName},
     name::RecordName,
 };
 use salvor_proto::{Error, error::Code, recovery::v1 as pb};
+use salvor_runtime::sqlite::at_once;
 use uuid::Uuid;
 
-use super::{Engine, Work};
+use super::{Engine, Work, lease};
 use crate::{
     collect::Seen,
     decide::{decide, narrate},
@@ -27,6 +29,8 @@ pub struct Ask {
     pub name: RecordName,
     /// What.
     pub request: Request,
+    /// What it says besides.
+    pub asked: Asked,
     /// The same id answers the same recovery.
     pub request_id: Option<String>,
     /// Give the full report, fail where the real call would, and do nothing.
@@ -67,7 +71,7 @@ impl Engine {
         let ttl = self.world().config.lease_ttl;
         let lease = self.world().registry.acquire(&ask.name, name.as_str(), ttl).await;
         let lease = lease.map_err(|error| held(error, &ask.name))?;
-        let accepted = self.under_lease(&ask, name, lease).await;
+        let accepted = Box::pin(self.under_lease(&ask, name, lease)).await;
         match accepted {
             Ok((accepted, true)) => Ok(accepted),
             Ok((accepted, false)) => {
@@ -84,7 +88,9 @@ impl Engine {
     /// The recovery that the same request made before.
     async fn known(&self, ask: &Ask) -> Result<Option<Accepted>, Error> {
         let Some(request_id) = &ask.request_id else { return Ok(None) };
-        let Some(stored) = self.journal().by_request(request_id).await? else { return Ok(None) };
+        let Some(stored) = at_once(self.journal().by_request(request_id)).await? else {
+            return Ok(None);
+        };
         if *stored.header.target() != ask.name {
             let message = format!("request_id was used before, for {}", stored.header.target());
             return Err(Error::new(Code::Invalid, "REQUEST_ID_REUSED", message)
@@ -124,7 +130,12 @@ impl Engine {
             self.release(&ask.name, lease).await;
             return self.go_on(ask, open).await.map(|accepted| (accepted, false));
         }
-        let (seen, planned) = self.settled(ask).await?;
+        // Evidence may take long to settle: nothing is begun under a lease that has run out meanwhile.
+        let (seen, planned) = tokio::select! {
+            biased;
+            settled = self.settled(ask) => settled?,
+            lost = lease::renew(self.world(), &ask.name, lease) => return Err(lost),
+        };
         let Planned::Plan(plan) = planned else {
             return Ok((nothing(&seen.evidence), false));
         };
@@ -135,27 +146,31 @@ impl Engine {
                 .await?;
         let accepted =
             Accepted { plan: view::plan(&header.plan, &header.evidence), recovery: Some(name) };
-        self.start(place, Work { header, approved, rows: Vec::new(), lease, resumed: false });
+        let revives = header.saga() == SagaKind::Revive && ask.request == Request::Auto;
+        let open_to = revives.then(|| ask.clone());
+        let work = Work { header, approved, rows: Vec::new(), lease, resumed: false, open_to };
+        self.start(place, work);
         Ok((accepted, true))
     }
 
     async fn settled(&self, ask: &Ask) -> Result<(Seen, Planned), Error> {
         let accepted = ask.accepted_loss.as_ref();
-        self.world().look_settled(&ask.name, ask.request, accepted, ask.settle_timeout).await
+        self.world()
+            .look_settled(&ask.name, ask.request, &ask.asked, accepted, ask.settle_timeout)
+            .await
     }
 
     /// The recovery of a record that has not ended, if there is one.
     pub async fn open_recovery(&self, name: &RecordName) -> Result<Option<Stored>, Error> {
         let filter =
             RecoveryFilter { sandbox: Some(name.clone()), open_only: true, before: None, limit: 1 };
-        Ok(self.journal().list(&filter).await?.into_iter().next())
+        Ok(at_once(self.journal().list(&filter)).await?.into_iter().next())
     }
 
     /// The same request again goes on with what is open; another one is told of it.
     async fn go_on(&self, ask: &Ask, open: Stored) -> Result<Accepted, Error> {
-        let destroying = open.header.saga() == salvor_core::SagaKind::Destroy;
         let name = open.header.name.clone();
-        if destroying != (ask.request == Request::Destroy) {
+        if !is_same(ask, &open.header.plan) {
             let folded = folded(&open)?;
             let standing = match folded.standing {
                 Standing::Parked(why) => format!("is parked ({why})"),
@@ -180,6 +195,22 @@ impl Engine {
             tracing::warn!(sandbox = %name, %error, "a lease was not given back; it runs out");
         }
     }
+}
+
+/// Whether a request asks for what the open recovery does already. What a caller said besides must be the same, too; one who
+/// said nothing is content with what was said before.
+fn is_same(ask: &Ask, open: &Plan) -> bool {
+    let kind = match ask.request {
+        Request::Auto | Request::Revive | Request::Rebuild => {
+            matches!(open.saga, SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild)
+        }
+        Request::Destroy => open.saga == SagaKind::Destroy,
+        Request::Snapshot => open.saga == SagaKind::Snapshot,
+        Request::Restore => open.saga == SagaKind::Restore,
+        Request::Copy => open.saga == SagaKind::Copy,
+        Request::Prune => open.saga == SagaKind::Prune,
+    };
+    kind && (ask.asked == Asked::default() || ask.asked == open.inputs.asked)
 }
 
 fn nothing(evidence: &Evidence) -> Accepted {

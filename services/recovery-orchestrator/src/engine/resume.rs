@@ -8,10 +8,13 @@ use std::{
 use salvor_core::{
     Approved, SagaKind,
     id::RecoveryName,
-    plan::SAGA_VERSION,
-    saga::{Saga, destroy::Destroy, revive::Revive, stale::StaleRecovery},
+    saga::{
+        Next, Saga, copy::Copy, destroy::Destroy, fold, prune::Prune, rebuild::Rebuild,
+        restore::Restore, revive::Revive, snapshot::Snapshot, stale::StaleRecovery,
+    },
 };
 use salvor_proto::{Error, error::Code};
+use salvor_runtime::sqlite::at_once;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -60,7 +63,7 @@ impl Engine {
                 before: before.take(),
                 limit: PAGE,
             };
-            let page = self.journal().list(&filter).await?;
+            let page = at_once(self.journal().list(&filter)).await?;
             for stored in &page {
                 self.leave_open(&stored.header.name);
             }
@@ -92,7 +95,7 @@ impl Engine {
         if self.is_running(name) {
             return Ok(false);
         }
-        let Some(stored) = self.journal().recovery(name).await? else { return Ok(true) };
+        let Some(stored) = at_once(self.journal().recovery(name)).await? else { return Ok(true) };
         let standing = match folded(&stored) {
             Ok(folded) => folded.standing,
             Err(error) => {
@@ -132,10 +135,11 @@ impl Engine {
     pub(super) async fn take_up(&self, stored: Stored, cancel: bool) -> Result<(), Error> {
         let Stored { header, events: mut rows } = stored;
         let Some(place) = self.place(&header.name).await? else { return Ok(()) };
-        place.cancel.store(cancel, Ordering::SeqCst);
-        if header.plan.saga_version != SAGA_VERSION {
+        place.at_work.cancel.store(cancel, Ordering::SeqCst);
+        let version = header.plan.saga.version();
+        if header.plan.saga_version != version {
             let message = format!(
-                "{} was written by version {} of its saga; this orchestrator runs version {SAGA_VERSION}",
+                "{} was written by version {} of its saga; this orchestrator runs version {version}",
                 header.name, header.plan.saga_version
             );
             return Err(Error::new(Code::Refused, "SAGA_VERSION_UNKNOWN", message)
@@ -149,17 +153,18 @@ impl Engine {
         let lease =
             self.world().registry.acquire(header.target(), header.name.as_str(), ttl).await?;
         // Under the lease, what is in the journal is all there is.
-        if let Some(now) = self.journal().recovery(&header.name).await? {
+        if let Some(now) = at_once(self.journal().recovery(&header.name)).await? {
             rows = now.events;
         }
-        if let Some(resumed) = resumed(header.plan.saga, &rows)? {
+        for event in going_on(header.plan.saga, &rows)? {
             let seq = rows.last().map_or(0, |row| row.seq) + 1;
-            let row = Row { seq, at_ms: self.world().now().0, event: resumed, terminal: false };
-            self.journal().append(&header.name, &row).await?;
+            let row = Row { seq, at_ms: self.world().now().0, event, terminal: false };
+            at_once(self.journal().append(&header.name, &row)).await?;
             rows.push(row);
         }
         info!(recovery = %header.name, events = rows.len(), "recovery is taken up");
-        self.start(place, Work { header, approved, rows, lease, resumed: true });
+        let work = Work { header, approved, rows, lease, resumed: true, open_to: None };
+        self.start(place, work);
         Ok(())
     }
 
@@ -180,26 +185,34 @@ impl Engine {
     }
 }
 
-/// The event that resumes a recovery that waits; `None` for one that does not.
-fn resumed(saga: SagaKind, rows: &[Row]) -> Result<Option<String>, Error> {
+/// What is journaled when another process goes on: that it waits no longer, if it did, and what has become void meanwhile.
+fn going_on(saga: SagaKind, rows: &[Row]) -> Result<Vec<String>, Error> {
     match saga {
-        SagaKind::StaleRecovery => resumed_as::<StaleRecovery>(rows),
-        SagaKind::Revive => resumed_as::<Revive>(rows),
-        SagaKind::Destroy => resumed_as::<Destroy>(rows),
-        SagaKind::Rebuild => Ok(None),
+        SagaKind::StaleRecovery => going_on_as::<StaleRecovery>(rows),
+        SagaKind::Revive => going_on_as::<Revive>(rows),
+        SagaKind::Destroy => going_on_as::<Destroy>(rows),
+        SagaKind::Rebuild => going_on_as::<Rebuild>(rows),
+        SagaKind::Snapshot => going_on_as::<Snapshot>(rows),
+        SagaKind::Restore => going_on_as::<Restore>(rows),
+        SagaKind::Copy => going_on_as::<Copy>(rows),
+        SagaKind::Prune => going_on_as::<Prune>(rows),
     }
 }
 
-fn resumed_as<S: Saga>(rows: &[Row]) -> Result<Option<String>, Error> {
-    let events = crate::runner::events::<S>(rows)?;
-    let parked = events.last().is_some_and(|event| {
-        use salvor_core::saga::Narrate as _;
-        event.outcome() == "parked"
-    });
-    if !parked {
-        return Ok(None);
+fn going_on_as<S: Saga>(rows: &[Row]) -> Result<Vec<String>, Error> {
+    let journaled = crate::runner::events::<S>(rows)?;
+    let Ok(mut state) = fold::<S>(journaled.iter()) else { return Ok(Vec::new()) };
+    let mut more = Vec::new();
+    if matches!(S::next(&state), Next::Park(_)) {
+        more.push(S::resumed());
     }
-    let text = serde_json::to_string(&S::resumed())
-        .map_err(|_| Error::internal("an event has no JSON form"))?;
-    Ok(Some(text))
+    for event in &more {
+        let Ok(next) = S::apply(state.clone(), event) else { return Ok(Vec::new()) };
+        state = next;
+    }
+    more.extend(S::taken_up(&state));
+    let text = |event: &S::Event| {
+        serde_json::to_string(event).map_err(|_| Error::internal("an event has no JSON form"))
+    };
+    more.iter().map(text).collect()
 }

@@ -1,11 +1,14 @@
 //! What handlers take in and give out: checked, with the field's name in every complaint.
 
+mod snapshots;
+
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use salvor_core::{
     Check, Evidence, Request, SagaKind,
-    id::{PlanDigest, RecoveryName},
+    evidence::Asked,
+    id::{PlanDigest, RecoveryName, SnapshotName},
     name::{GatewayName, RecordName, Workspace},
 };
 use salvor_proto::{Error, recovery::v1 as pb, time::plain};
@@ -15,6 +18,10 @@ use crate::{
     folded::folded,
     journal::{DecisionFilter, RecoveryFilter, Stored, StoredDecision},
     view,
+};
+
+pub(super) use snapshots::{
+    drill_sandbox, prune_sandbox_snapshots, restore_sandbox, snapshot_sandbox,
 };
 
 /// RecoverSandbox waits so long for evidence to settle, unless told otherwise.
@@ -52,30 +59,58 @@ pub(super) fn adopt_gateway(
     Ok((gateway, request.workspace.clone()))
 }
 
-pub(super) fn plan(request: &pb::PlanRecoveryRequest) -> Result<(RecordName, Request), Error> {
-    let name = record(&request.name)?;
-    if request.destroy {
-        return Ok((name, Request::Destroy));
-    }
-    Ok((name, path(request.path)?))
+pub(super) fn plan(request: pb::PlanRecoveryRequest) -> Result<Ask, Error> {
+    Ok(Ask {
+        name: record(&request.name)?,
+        request: if request.destroy { Request::Destroy } else { path(request.path)? },
+        asked: Asked { snapshot: snapshot(&request.snapshot)?, ..Asked::default() },
+        request_id: None,
+        validate_only: true,
+        plan_digest: None,
+        accepted_loss: digest("accept_data_loss", request.accept_data_loss)?,
+        settle_timeout: Duration::ZERO,
+    })
 }
 
 pub(super) fn recover(request: pb::RecoverSandboxRequest) -> Result<Ask, Error> {
     Ok(Ask {
         name: record(&request.name)?,
         request: path(request.path)?,
+        asked: Asked { snapshot: snapshot(&request.snapshot)?, ..Asked::default() },
         request_id: request_id(&request.request_id)?,
         validate_only: request.validate_only,
         plan_digest: digest("plan_digest", request.plan_digest)?,
-        accepted_loss: None,
+        accepted_loss: digest("accept_data_loss", request.accept_data_loss)?,
         settle_timeout: settle(request.settle_timeout.as_ref())?,
     })
+}
+
+/// A snapshot's name: exact, or nothing.
+fn snapshot(name: &str) -> Result<Option<SnapshotName>, Error> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let well_formed =
+        name.strip_prefix("gateways/").and_then(|rest| rest.split_once("/snapshots/"));
+    let exact = well_formed.is_some_and(|(gateway, id)| {
+        format!("gateways/{gateway}").parse::<GatewayName>().is_ok()
+            && id.len() == 64
+            && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    });
+    if !exact {
+        return Err(Error::invalid(
+            "snapshot",
+            "must be gateways/{gateway}/snapshots/{id} with all 64 hex digits of the id: a part of it names nothing",
+        ));
+    }
+    Ok(Some(SnapshotName(name.to_owned())))
 }
 
 pub(super) fn destroy(request: pb::DestroySandboxRequest) -> Result<Ask, Error> {
     Ok(Ask {
         name: record(&request.name)?,
         request: Request::Destroy,
+        asked: Asked::default(),
         request_id: request_id(&request.request_id)?,
         validate_only: request.validate_only,
         plan_digest: None,

@@ -1,10 +1,19 @@
 //! Reading the journal. A row that cannot be read is named and harms no other.
 
-use salvor_core::{Decision, Evidence, Plan, id::RecoveryName, name::RecordName};
+use std::collections::BTreeSet;
+
+use salvor_core::{
+    Decision, Evidence, Plan,
+    id::{RecoveryName, SnapshotName},
+    name::RecordName,
+};
 use salvor_proto::{Error, error::Code};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
 use super::{Header, Journal, Row, Stored, Untouched, schema, storage, unsigned};
+
+/// So many open recoveries are read in one go.
+const PAGE: u32 = 200;
 
 /// Which recoveries to list.
 #[derive(Debug, Clone, Default)]
@@ -132,6 +141,32 @@ impl Journal {
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
+    /// Every snapshot that a recovery without an end rests on or has taken, whichever record it works on.
+    ///
+    /// # Errors
+    /// The journal cannot be read: then nothing is known to be free.
+    pub async fn snapshots_in_use(&self) -> Result<BTreeSet<SnapshotName>, Error> {
+        let mut found = BTreeSet::new();
+        let mut filter =
+            RecoveryFilter { sandbox: None, open_only: true, before: None, limit: PAGE };
+        loop {
+            let rows = self.rows(&filter, filter.before.as_ref()).await?;
+            for row in &rows {
+                // Text, not values: a row that this version cannot read may name one, too.
+                let plan: String = row.try_get("plan").map_err(|e| storage(Untouched::All, &e))?;
+                named_in(&plan, &mut found);
+                let name = place(row)?.1;
+                for event in self.events(&RecoveryName(name)).await? {
+                    named_in(&event.event, &mut found);
+                }
+            }
+            match rows.last() {
+                Some(last) => filter.before = Some(place(last)?),
+                None => return Ok(found),
+            }
+        }
+    }
+
     /// Kept decisions, oldest first. Of a record's, those that cannot be read are left out and take no place; of one
     /// recovery's, the first that cannot be read is an error.
     pub async fn decisions(&self, filter: &DecisionFilter) -> Result<Vec<StoredDecision>, Error> {
@@ -191,6 +226,12 @@ impl Journal {
             .map_err(|e| storage(Untouched::All, &e))?;
         rows.iter().map(event).collect()
     }
+}
+
+/// Collects the names of snapshots from a JSON text.
+fn named_in(text: &str, found: &mut BTreeSet<SnapshotName>) {
+    let strings = text.split('"').filter(|string| string.starts_with("gateways/"));
+    found.extend(strings.filter(|s| s.contains("/snapshots/")).map(SnapshotName::from));
 }
 
 /// Where a recovery stands in a list.

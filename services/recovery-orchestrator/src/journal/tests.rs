@@ -1,4 +1,4 @@
-use salvor_core::{Limits, Planned, Request, plan::plan};
+use salvor_core::{Limits, Planned, Request, id::SnapshotName, plan::plan};
 
 use super::*;
 
@@ -11,7 +11,12 @@ fn evidence() -> Evidence {
         gateway: Fact::unknown(Why::Unavailable, ""),
         live: Fact::unknown(Why::Unavailable, ""),
         providers: Fact::unknown(Why::NotAsked, ""),
+        snapshot: Fact::unknown(Why::NotAsked, ""),
+        repository: true,
+        compute: Fact::unknown(Why::NotAsked, ""),
+        copy: Fact::unknown(Why::NotAsked, ""),
         accepted_loss: None,
+        asked: salvor_core::evidence::Asked::default(),
     }
 }
 
@@ -111,4 +116,31 @@ async fn a_full_disk_is_said_and_nothing_is_kept() {
     assert_eq!(error.reason(), "STORAGE_FULL");
     assert!(error.message().contains("nothing was begun"), "{error}");
     assert!(journal.recovery(&big.name).await.unwrap().is_none());
+}
+
+/// What is open is not to lose the snapshot that it rests on, whoever prunes.
+#[tokio::test]
+async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir).await;
+    let name = |digit: char| format!("gateways/g/snapshots/{}", String::from(digit).repeat(64));
+    let mut at = 0;
+    let mut open = async |recovery: &str, planned: Option<String>, taken: String, ended: bool| {
+        at += 1;
+        let mut header = header(recovery, at);
+        header.plan.decisions.clear();
+        header.plan.inputs.asked.snapshot = planned.map(SnapshotName);
+        journal.accept(&header, &[]).await.unwrap();
+        let event = format!("{{\"Capture\":{{\"Taken\":{{\"saved\":{{\"name\":\"{taken}\"}}}}}}}}");
+        let row = Row { seq: 1, at_ms: 5, event, terminal: ended };
+        journal.append(&header.name, &row).await.unwrap();
+    };
+    for number in 0..300 {
+        open(&format!("recoveries/ended-{number}"), Some(name('e')), name('f'), true).await;
+        open(&format!("recoveries/open-{number}"), None, name('a'), false).await;
+    }
+    open("recoveries/planned", Some(name('b')), name('c'), false).await;
+    let found = journal.snapshots_in_use().await.unwrap();
+    let expected = ['a', 'b', 'c'].map(|digit| SnapshotName(name(digit)));
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }

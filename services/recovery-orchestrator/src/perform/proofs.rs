@@ -6,6 +6,7 @@ use salvor_core::{
     EffectKind, Why,
     evidence::Posture,
     id::{LiveId, PolicyHash, SandboxPath},
+    name::RecordName,
     saga::{
         Effect, Outcome, Part, Pending,
         proofs::{Proof, Proofs},
@@ -27,24 +28,28 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn prove(
     run: &Run,
     proof: Proof,
-    live: &LiveId,
+    (on, live): (&RecordName, &LiveId),
     proofs: &Proofs,
 ) -> Result<Option<Part>, Error> {
     let part = match (watch::adapter(run).await?, proof) {
         (Err(why), _) => Part::Unproven(why),
-        (Ok(adapter), Proof::Policy) => policy(run, &adapter, live).await?,
-        (Ok(adapter), Proof::Posture) => posture(run, &adapter, live, proofs).await?,
-        (Ok(adapter), Proof::Readiness) => readiness(run, &adapter, live).await?,
+        (Ok(adapter), Proof::Policy) => policy(run, &adapter, (on, live)).await?,
+        (Ok(adapter), Proof::Posture) => posture(run, &adapter, (on, live), proofs).await?,
+        (Ok(adapter), Proof::Readiness) => readiness(run, &adapter, (on, live)).await?,
     };
     let cut_short = run.stopping.is_cancelled() && part.severity() != Outcome::Succeeded;
     Ok((!cut_short).then_some(part))
 }
 
-async fn policy(run: &Run, adapter: &Adapter, live: &LiveId) -> Result<Part, Error> {
+async fn policy(
+    run: &Run,
+    adapter: &Adapter,
+    (on, live): (&RecordName, &LiveId),
+) -> Result<Part, Error> {
     let Some(recorded) = run.header.plan.inputs.policy.as_ref().map(|policy| &policy.hash) else {
         return Ok(Part::NotApplicable);
     };
-    let before = in_force(run, adapter, live, recorded).await;
+    let before = in_force(run, adapter, (on, live), recorded).await;
     if before != Ok(false) {
         return Ok(as_part(before));
     }
@@ -52,11 +57,11 @@ async fn policy(run: &Run, adapter: &Adapter, live: &LiveId) -> Result<Part, Err
     let Some(policy) = material.policy else {
         return Ok(Part::Pending(vec![Pending::PolicyDiffers]));
     };
-    let permit = run.permit(EffectKind::ApplyPolicy)?;
+    let permit = run.permit(on, EffectKind::ApplyPolicy)?;
     if let Effect::NotApplied(_) = adapter.apply_policy(permit, live, policy).await {
         return Ok(Part::Pending(vec![Pending::PolicyDiffers]));
     }
-    Ok(as_part(in_force(run, adapter, live, recorded).await))
+    Ok(as_part(in_force(run, adapter, (on, live), recorded).await))
 }
 
 fn as_part(in_force: Result<bool, Why>) -> Part {
@@ -71,12 +76,12 @@ fn as_part(in_force: Result<bool, Why>) -> Part {
 async fn in_force(
     run: &Run,
     adapter: &Adapter,
-    live: &LiveId,
+    (on, live): (&RecordName, &LiveId),
     recorded: &PolicyHash,
 ) -> Result<bool, Why> {
     let begun = Instant::now();
     loop {
-        let seen = adapter.policy(run.target(), live).await;
+        let seen = adapter.policy(on, live).await;
         let over = begun.elapsed() >= POLICY_TIMEOUT || run.stopping.is_cancelled();
         match seen {
             Ok((hash, true)) => return Ok(hash == *recorded),
@@ -91,7 +96,7 @@ async fn in_force(
 async fn posture(
     run: &Run,
     adapter: &Adapter,
-    live: &LiveId,
+    (on, live): (&RecordName, &LiveId),
     proofs: &Proofs,
 ) -> Result<Part, Error> {
     let Posture::Locked { sealed } = &run.header.plan.inputs.posture else {
@@ -108,10 +113,10 @@ async fn posture(
             .collect(),
         ..pb::Posture::default()
     };
-    let permit = run.permit(EffectKind::ApplyPosture)?;
+    let permit = run.permit(on, EffectKind::ApplyPosture)?;
     // Whatever it came to, the look that follows tells.
     let _ = adapter.apply_posture(permit, live, posture.clone()).await;
-    let mut owed = match adapter.verify_posture(run.target(), live, posture).await {
+    let mut owed = match adapter.verify_posture(on, live, posture).await {
         Ok(paths) => paths.iter().filter_map(owed).collect::<Vec<_>>(),
         Err(why) => return Ok(Part::Unproven(why)),
     };
@@ -136,7 +141,11 @@ fn owed(path: &gateway::SealedPathView) -> Option<Pending> {
     }
 }
 
-async fn readiness(run: &Run, adapter: &Adapter, live: &LiveId) -> Result<Part, Error> {
+async fn readiness(
+    run: &Run,
+    adapter: &Adapter,
+    (on, live): (&RecordName, &LiveId),
+) -> Result<Part, Error> {
     let Some(probe) = &run.header.plan.inputs.readiness else {
         return Ok(Part::NotApplicable);
     };
@@ -148,7 +157,7 @@ async fn readiness(run: &Run, adapter: &Adapter, live: &LiveId) -> Result<Part, 
     loop {
         let over =
             begun.elapsed() >= run.world.config.readiness_timeout || run.stopping.is_cancelled();
-        match adapter.readiness(run.target(), live, probe.clone()).await {
+        match adapter.readiness(on, live, probe.clone()).await {
             Ok(0) => return Ok(Part::Proven),
             Ok(code) if over => return Ok(Part::Pending(vec![Pending::NotReady(code)])),
             Err(why) if over => return Ok(Part::Unproven(why)),

@@ -3,7 +3,11 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
-use salvor_core::{id::LiveId, plan::Inputs, saga::Part};
+use salvor_core::{
+    id::LiveId,
+    plan::Inputs,
+    saga::{Part, capture::Saved},
+};
 use salvor_proto::{Error, convert, error::Code, registry::v1 as pb, time::timestamp};
 
 use crate::runner::Run;
@@ -36,6 +40,12 @@ pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option
     Ok(Some(Claim { etag: marked.etag, entry: STANDARD.encode(copy.encode_to_vec()) }))
 }
 
+/// Whether the record, which the recovery does not mark, is active and says what the plan will use.
+pub(super) async fn is_planned(run: &Run) -> Result<bool, Error> {
+    let record = run.world.registry.sandbox(run.target()).await?;
+    Ok(record.state() == pb::sandbox::State::Active && planned_from(run, &record)?)
+}
+
 /// Puts the copied record back.
 pub(super) async fn restore(run: &Run) -> Result<(), Error> {
     let damaged = |what: &str| {
@@ -53,8 +63,14 @@ pub(super) async fn restore(run: &Run) -> Result<(), Error> {
     run.world.registry.restore_entry(copy, &present.etag, run.fence()).await
 }
 
-/// Marks the record active again, speaking of `live`, with what its posture came to.
-pub(super) async fn commit(run: &Run, live: &LiveId, posture: &Part) -> Result<(), Error> {
+/// Marks the record active again, speaking of `live`, with what its posture came to, and with the snapshot whose content it
+/// has now, if it was made from one: what a recovery right after this one would put back.
+pub(super) async fn commit(
+    run: &Run,
+    live: &LiveId,
+    posture: &Part,
+    restored: Option<&Saved>,
+) -> Result<(), Error> {
     let mut record = run.world.registry.sandbox(run.target()).await?;
     let done = record.state() == pb::sandbox::State::Active && record.live_id == live.as_str();
     if done {
@@ -68,7 +84,21 @@ pub(super) async fn commit(run: &Run, live: &LiveId, posture: &Part) -> Result<(
     {
         fields.push("posture");
     }
+    if let Some(saved) = restored {
+        let (_, of) = run.header.plan.inputs.identity_of(&saved.name, run.target());
+        note_complete(&mut record, saved, &of);
+        fields.push("snapshot_status");
+    }
     run.world.registry.update(record, &fields, Some(run.fence())).await.map(|_| ())
+}
+
+/// Writes into the record which complete snapshot stands for its workspace.
+pub(super) fn note_complete(record: &mut pb::Sandbox, saved: &Saved, of: &LiveId) {
+    let status = record.snapshot_status.get_or_insert_default();
+    status.last_complete = saved.name.to_string();
+    status.last_complete_time = Some(timestamp(saved.begun.0));
+    status.last_complete_bytes = saved.bytes;
+    status.last_complete_live_id = of.to_string();
 }
 
 /// Turns the record into a tombstone.
@@ -81,18 +111,25 @@ pub(super) async fn bury(run: &Run) -> Result<(), Error> {
 }
 
 /// Writes into the obligation how its proof went. False when there is nothing to say.
-fn prove(stored: &mut pb::Posture, part: &Part, now_ms: u64) -> bool {
+pub(crate) fn prove(stored: &mut pb::Posture, part: &Part, now_ms: u64) -> bool {
     let proof = match part {
         Part::Proven => pb::posture::Proof::Proven,
         Part::Pending(_) | Part::Unproven(_) => pb::posture::Proof::Pending,
-        Part::NotApplicable | Part::Kept | Part::Gone | Part::Lost => return false,
+        Part::NotApplicable | Part::Kept | Part::Restored { .. } | Part::Gone | Part::Lost => {
+            return false;
+        }
     };
     stored.set_proof(proof);
     stored.proof_time = Some(timestamp(now_ms));
     stored.pending = match part {
         Part::Pending(items) => items.iter().map(ToString::to_string).collect(),
         Part::Unproven(why) => vec![why.sentence().to_owned()],
-        Part::Proven | Part::NotApplicable | Part::Kept | Part::Gone | Part::Lost => Vec::new(),
+        Part::Proven
+        | Part::NotApplicable
+        | Part::Kept
+        | Part::Restored { .. }
+        | Part::Gone
+        | Part::Lost => Vec::new(),
     };
     true
 }

@@ -33,14 +33,14 @@ impl Perform for Revive {
             (Step::ResolveStart, _) => resolve_start(run).await,
             (Step::AwaitReady, _) => await_ready(run).await,
             (Step::Prove(proof), State::Proving { live, proofs, .. }) => {
-                let part = proofs::prove(run, proof, live, proofs).await?;
+                let part = proofs::prove(run, proof, (run.target(), live), proofs).await?;
                 Ok(part.map_or(Performed::Interrupted, |part| {
                     Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
                 }))
             }
             (Step::Commit, State::Proving { live, proofs, .. }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
-                record::commit(run, live, posture).await?;
+                record::commit(run, live, posture, None).await?;
                 Ok(Performed::Event(Event::Committed))
             }
             (Step::RestoreRecord, _) => {
@@ -74,7 +74,7 @@ async fn start(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
     let Ok(adapter) = watch::adapter(run).await? else {
         return Ok(Performed::Event(Event::StartRefused(Cause::AdapterFailed)));
     };
-    let permit = run.permit(EffectKind::Start)?;
+    let permit = run.permit(run.target(), EffectKind::Start)?;
     let request_id = run.request_id("start", attempt);
     Ok(Performed::Event(match adapter.start(permit, recorded(run)?, request_id).await {
         Effect::Applied(()) => Event::Started,
@@ -87,7 +87,7 @@ async fn resolve_start(run: &Run) -> Result<Performed<Event>, Error> {
     let recorded = recorded(run)?;
     let settle = run.world.config.limits.absence_settle;
     let timeout = settle + run.world.config.undetermined_timeout;
-    let looked = look_until(run, timeout, |live, looked_for| match live {
+    let looked = look_until(run, run.target(), timeout, |live, looked_for| match live {
         Live::Present(present) if present.live_id != *recorded => {
             Look::Found(Event::Stranger(present.live_id.clone()))
         }
@@ -118,19 +118,20 @@ async fn await_ready(run: &Run) -> Result<Performed<Event>, Error> {
     let recorded = recorded(run)?;
     let settle = run.world.config.limits.absence_settle;
     let now = || run.world.now();
-    let looked = look_until(run, run.world.config.ready_timeout, |seen, _| match seen {
-        Live::Present(present) if present.live_id != *recorded => {
-            Look::Found(Event::Stranger(present.live_id.clone()))
-        }
-        Live::Present(present) if present.phase == Phase::Ready => {
-            let (spec, providers) = watch::compare(run, &present.spec);
-            Look::Found(Event::BecameReady { live: recorded.clone(), spec, providers })
-        }
-        Live::Present(present) => watch::failed(present)
-            .map_or(Look::Again, |failed| Look::Found(Event::FailedAgain(failed))),
-        Live::Absent { since } if since.age(now()) >= settle => Look::Found(Event::Gone),
-        Live::Absent { .. } => Look::Again,
-    });
+    let looked =
+        look_until(run, run.target(), run.world.config.ready_timeout, |seen, _| match seen {
+            Live::Present(present) if present.live_id != *recorded => {
+                Look::Found(Event::Stranger(present.live_id.clone()))
+            }
+            Live::Present(present) if present.phase == Phase::Ready => {
+                let (spec, providers) = watch::compare(run, &present.spec);
+                Look::Found(Event::BecameReady { live: recorded.clone(), spec, providers })
+            }
+            Live::Present(present) => watch::failed(present)
+                .map_or(Look::Again, |failed| Look::Found(Event::FailedAgain(failed))),
+            Live::Absent { since } if since.age(now()) >= settle => Look::Found(Event::Gone),
+            Live::Absent { .. } => Look::Again,
+        });
     Ok(match looked.await? {
         Looked::Found(event) => Performed::Event(event),
         Looked::TimeOver(unknown) => Performed::Wait(watch::in_vain(unknown)),

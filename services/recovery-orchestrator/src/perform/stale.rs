@@ -2,10 +2,11 @@
 
 use salvor_core::{
     EffectKind,
-    evidence::{Live, Phase, Present},
+    evidence::Channel,
     id::LiveId,
     saga::{
         Cause, Effect, ParkReason, Part, Saga as _,
+        capture::{Capture, CaptureStep},
         proofs::ProofEvent,
         stale::{Event, StaleRecovery, State, Step},
     },
@@ -15,7 +16,10 @@ use tokio::time::sleep;
 
 use super::{
     proofs, record,
-    watch::{self, Look, Looked, look_until},
+    revive::recorded,
+    sandbox::{self, Bearer, Readied, Taken},
+    watch,
+    workspace::{self, Take},
 };
 use crate::runner::{Perform, Performed, Run};
 
@@ -23,27 +27,74 @@ use crate::runner::{Perform, Performed, Run};
 const MAX_REMOVALS: u32 = 5;
 
 impl Perform for StaleRecovery {
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per step")]
     async fn perform(step: Step, state: &State, run: &Run) -> Result<Performed<Event>, Error> {
+        let on = run.target();
         match (step, state) {
             (Step::Claim, _) => claim(run).await,
-            (Step::Create, State::Creating { attempts }) => create(run, *attempts).await,
-            (Step::ResolveCreate, _) => resolve_create(run).await,
-            (Step::AwaitReady, State::Created(live)) => await_ready(run, live).await,
-            (Step::Prove(proof), State::Proving { live, proofs, .. }) => {
-                let part = proofs::prove(run, proof, live, proofs).await?;
+            (Step::StopLeftover, _) => stop_leftover(run).await,
+            (Step::Capture(CaptureStep::Take), State::Salvaging { capture, .. }) => {
+                take(run, capture).await
+            }
+            (
+                Step::Capture(CaptureStep::Verify),
+                State::Salvaging { capture: Capture::Taken(saved), .. }
+                | State::Checking { from: saved, .. },
+            ) => Ok(workspace::verify::<Self>(run, saved).await?.map(Event::Capture)),
+            (Step::Create, State::Creating { attempts, .. }) => {
+                let effect = sandbox::create(run, on, *attempts).await?;
+                Ok(Performed::Event(match effect {
+                    Effect::Applied(live) => Event::Created(live),
+                    Effect::NotApplied(cause) => Event::CreateRefused(cause),
+                    Effect::MaybeApplied(cause) => Event::CreateDoubtful(cause),
+                }))
+            }
+            (Step::ResolveCreate, _) => {
+                let looked = sandbox::resolve_create(run, on).await?;
+                Ok(looked.performed(|bearer| match bearer {
+                    Bearer::Ours(live) => Event::Adopted(live),
+                    Bearer::Recorded => Event::Returned,
+                    Bearer::Stranger(live) => Event::Stranger(live),
+                    Bearer::Nobody => Event::NotCreated,
+                }))
+            }
+            (Step::AwaitReady, State::Created { live, .. }) => {
+                let looked = sandbox::await_ready(run, on, live).await?;
+                Ok(looked.performed(|readied| match readied {
+                    Readied::Ready { spec, providers } => Event::BecameReady { spec, providers },
+                    Readied::Failed(failed) => Event::NeverReady(failed),
+                    Readied::Gone => Event::Vanished,
+                    Readied::Stranger(live) => Event::Stranger(live),
+                }))
+            }
+            (Step::Refill(step), State::Filling { fresh, from, refill, .. }) => {
+                if watch::is_gone(run, on, &fresh.live).await? {
+                    return Ok(Performed::Event(Event::Vanished));
+                }
+                let at = (on, &fresh.live);
+                Ok(workspace::refill::<Self>(run, step, at, from, refill).await?.map(Event::Refill))
+            }
+            (Step::Prove(proof), State::Proving { fresh, proofs, .. }) => {
+                let part = proofs::prove(run, proof, (on, &fresh.live), proofs).await?;
                 Ok(part.map_or(Performed::Interrupted, |part| {
                     Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
                 }))
             }
-            (Step::Commit, State::Proving { live, proofs, .. }) => {
+            (Step::Commit, State::Proving { fresh, content, proofs, .. }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
-                record::commit(run, live, posture).await?;
+                record::commit(run, &fresh.live, posture, content.restore.as_ref()).await?;
                 let roots = &run.header.plan.inputs.snapshot_roots;
                 let data = if roots.is_empty() { Part::Gone } else { Part::Lost };
                 Ok(Performed::Event(Event::Committed { data }))
             }
             (Step::RemoveCreated, State::Removing { live, .. }) => remove(run, live).await,
-            (Step::ResolveRemove, State::Removing { live, .. }) => resolve_remove(run, live).await,
+            (Step::ResolveRemove, State::Removing { live, .. }) => {
+                let looked = sandbox::resolve_delete(run, on, live).await?;
+                Ok(looked.performed(|taken| match taken {
+                    Taken::Gone => Event::Removed,
+                    Taken::StillThere => Event::StillThere,
+                }))
+            }
             (Step::RestoreRecord, _) => {
                 record::restore(run).await?;
                 Ok(Performed::Event(Event::RecordRestored))
@@ -58,129 +109,65 @@ impl Perform for StaleRecovery {
 }
 
 async fn claim(run: &Run) -> Result<Performed<Event>, Error> {
-    let claim = record::claim(run, pb::sandbox::State::Recovering).await?;
-    Ok(Performed::Event(
-        claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
-            etag: claim.etag,
-            entry: claim.entry,
-        }),
-    ))
-}
-
-async fn create(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
-    if attempt > 1 {
-        sleep(super::pause(attempt)).await;
-    }
-    let Ok(adapter) = watch::adapter(run).await? else {
-        return Ok(Performed::Event(Event::CreateRefused(Cause::AdapterFailed)));
-    };
-    let Ok(material) = run.world.registry.material(run.target(), run.fence()).await else {
-        return Ok(Performed::Event(Event::CreateRefused(Cause::MaterialUnavailable)));
-    };
     let inputs = &run.header.plan.inputs;
-    let planned = inputs.spec.as_ref().map(|spec| spec.sha256.as_str());
-    if material.spec.as_ref().map(|spec| spec.sha256.as_str()) != planned {
-        return Ok(Performed::Event(Event::CreateRefused(Cause::Invalid)));
-    }
-    let permit = run.permit(EffectKind::Create)?;
-    let (labels, annotations) = (inputs.labels.clone(), inputs.annotations.clone());
-    let request_id = run.request_id("create", attempt);
-    let effect = adapter.create(permit, material, labels, annotations, request_id).await;
-    Ok(Performed::Event(match effect {
-        Effect::Applied(live) => Event::Created(live),
-        Effect::NotApplied(cause) => Event::CreateRefused(cause),
-        Effect::MaybeApplied(cause) => Event::CreateDoubtful(cause),
-    }))
+    let claim = record::claim(run, pb::sandbox::State::Recovering).await?;
+    Ok(Performed::Event(claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
+        etag: claim.etag,
+        entry: claim.entry,
+        leftover: inputs.leftovers.iter().map(|compute| compute.id.clone()).collect(),
+        salvage: inputs.capture.is_some(),
+        restore: inputs.restore.as_ref().map(|chosen| chosen.saved.clone()),
+    })))
 }
 
-/// Whose is the name? An absence counts once it was seen for the settle window after the doubt.
-async fn resolve_create(run: &Run) -> Result<Performed<Event>, Error> {
-    let settle = run.world.config.limits.absence_settle;
-    let timeout = settle + run.world.config.undetermined_timeout;
-    let looked = look_until(run, timeout, |live, looked_for| match live {
-        Live::Present(present) => Look::Found(whose(run, present)),
-        Live::Absent { .. } if looked_for >= settle => Look::Found(Event::NotCreated),
-        Live::Absent { .. } => Look::Again,
-    });
-    Ok(match looked.await? {
-        Looked::Found(event) => Performed::Event(event),
-        Looked::TimeOver(unknown) => Performed::Wait(watch::in_vain(unknown)),
-        Looked::Interrupted => Performed::Interrupted,
-    })
-}
-
-fn whose(run: &Run, present: &Present) -> Event {
-    let ours = present
-        .stamp
-        .as_ref()
-        .is_some_and(|stamp| stamp.recovery == *run.name() && stamp.plan == run.header.plan.digest);
-    if ours {
-        return Event::Adopted(present.live_id.clone());
-    }
-    if run.header.plan.inputs.live_id.as_ref() == Some(&present.live_id) {
-        return Event::Returned;
-    }
-    Event::Stranger(present.live_id.clone())
-}
-
-async fn await_ready(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
-    let settle = run.world.config.limits.absence_settle;
-    let now = || run.world.now();
-    let looked = look_until(run, run.world.config.ready_timeout, |seen, _| match seen {
-        Live::Present(present) if present.live_id != *live => {
-            Look::Found(Event::Stranger(present.live_id.clone()))
+/// Stops whatever the gateway has lost, so that no second copy of the agent runs beside it. Nothing is removed.
+async fn stop_leftover(run: &Run) -> Result<Performed<Event>, Error> {
+    let inputs = &run.header.plan.inputs;
+    let Ok(adapter) = watch::adapter(run).await? else {
+        return Ok(Performed::Wait(ParkReason::KeepsFailing(Cause::AdapterFailed)));
+    };
+    for compute in inputs.leftovers.iter().filter(|compute| compute.running) {
+        let permit = run.permit(run.target(), EffectKind::StopCompute)?;
+        let effect = adapter.stop_compute(permit, recorded(run)?, &compute.id).await;
+        match effect {
+            // One that is not there any more does not run.
+            Effect::Applied(()) | Effect::NotApplied(Cause::NotFound) => {}
+            Effect::NotApplied(cause) => {
+                return Ok(Performed::Event(Event::StopRefused(cause)));
+            }
+            Effect::MaybeApplied(cause) => {
+                let tries = run.attempts::<StaleRecovery>("stop_leftover") + 1;
+                if tries.is_multiple_of(MAX_REMOVALS) {
+                    return Ok(Performed::Wait(ParkReason::KeepsFailing(cause)));
+                }
+                sleep(super::pause(tries)).await;
+                return Ok(Performed::Event(Event::StopDoubtful(cause)));
+            }
         }
-        Live::Present(present) if present.phase == Phase::Ready => {
-            let (spec, providers) = watch::compare(run, &present.spec);
-            Look::Found(Event::BecameReady { spec, providers })
-        }
-        Live::Present(present) => watch::failed(present)
-            .map_or(Look::Again, |failed| Look::Found(Event::NeverReady(failed))),
-        Live::Absent { since } if since.age(now()) >= settle => Look::Found(Event::Vanished),
-        Live::Absent { .. } => Look::Again,
-    });
-    Ok(match looked.await? {
-        Looked::Found(event) => Performed::Event(event),
-        Looked::TimeOver(unknown) => Performed::Wait(watch::in_vain(unknown)),
-        Looked::Interrupted => Performed::Interrupted,
-    })
+    }
+    Ok(Performed::Event(Event::Stopped))
+}
+
+async fn take(run: &Run, capture: &Capture) -> Result<Performed<Event>, Error> {
+    let Capture::Taking { attempts } = capture else {
+        return Err(Error::internal("a snapshot is taken without its intent"));
+    };
+    // A container without the gateway is read by the runtime; the plan says so or has no leftovers.
+    let take = Take { attempt: *attempts, channel: Channel::Runtime, nonce: false, verify: true };
+    Ok(workspace::take::<StaleRecovery>(run, take).await?.map(Event::Capture))
 }
 
 /// Takes away what this recovery created and never was live. Its id is the permit's only target.
 async fn remove(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
-    let attempts = run.attempts::<StaleRecovery>("remove_created");
-    if attempts > 0 {
-        sleep(super::pause(attempts)).await;
-    }
-    let Ok(adapter) = watch::adapter(run).await? else {
-        return Ok(Performed::Event(Event::RemoveDoubtful(Cause::AdapterFailed)));
-    };
-    let permit = run.permit(EffectKind::Delete)?;
-    let request_id = run.request_id("remove_created", attempts);
-    Ok(match adapter.delete(permit, live, request_id).await {
+    let tries = run.attempts::<StaleRecovery>("remove_created") + 1;
+    let effect = sandbox::delete(run, run.target(), live, "remove_created", tries).await?;
+    Ok(match effect {
         Effect::Applied(()) => Performed::Event(Event::Removed),
-        Effect::NotApplied(cause) if attempts >= MAX_REMOVALS => {
+        Effect::NotApplied(cause) if tries > MAX_REMOVALS => {
             Performed::Wait(ParkReason::KeepsFailing(cause))
         }
         Effect::NotApplied(cause) | Effect::MaybeApplied(cause) => {
             Performed::Event(Event::RemoveDoubtful(cause))
         }
-    })
-}
-
-async fn resolve_remove(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
-    let settle = run.world.config.limits.absence_settle;
-    let timeout = settle + run.world.config.undetermined_timeout;
-    let looked = look_until(run, timeout, |seen, looked_for| match seen {
-        Live::Present(present) if present.live_id != *live => Look::Found(Event::Removed),
-        Live::Present(present) if present.phase == Phase::Deleting => Look::Again,
-        Live::Present(_) => Look::Found(Event::StillThere),
-        Live::Absent { .. } if looked_for >= settle => Look::Found(Event::Removed),
-        Live::Absent { .. } => Look::Again,
-    });
-    Ok(match looked.await? {
-        Looked::Found(event) => Performed::Event(event),
-        Looked::TimeOver(unknown) => Performed::Wait(watch::in_vain(unknown)),
-        Looked::Interrupted => Performed::Interrupted,
     })
 }

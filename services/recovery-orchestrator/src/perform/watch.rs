@@ -5,6 +5,8 @@ use std::time::Duration;
 use salvor_core::{
     Fact, Why,
     evidence::{Live, Phase, Present, SpecSummary},
+    id::LiveId,
+    name::RecordName,
     saga::{Failed, ParkReason, Part, Pending},
 };
 use salvor_proto::Error;
@@ -12,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     ports::{Adapter, Observation},
-    runner::Run,
+    runner::{Performed, Run},
 };
 
 /// The first pause between two looks; it grows to [`LAST_PAUSE`].
@@ -38,6 +40,17 @@ pub(super) enum Looked<T> {
     Interrupted,
 }
 
+impl<T> Looked<T> {
+    /// As the outcome of a step.
+    pub(super) fn performed<E>(self, event: impl FnOnce(T) -> E) -> Performed<E> {
+        match self {
+            Self::Found(found) => Performed::Event(event(found)),
+            Self::TimeOver(unknown) => Performed::Wait(in_vain(unknown)),
+            Self::Interrupted => Performed::Interrupted,
+        }
+    }
+}
+
 /// The adapter that serves the recovery's gateway, or why there is none.
 pub(super) async fn adapter(run: &Run) -> Result<Result<Adapter, Why>, Error> {
     let (_, adapter) = run.world.adapter(run.target()).await?;
@@ -47,6 +60,7 @@ pub(super) async fn adapter(run: &Run) -> Result<Result<Adapter, Why>, Error> {
 /// Looks until `judge` has an answer. `judge` gets the live view when it is known, and how long has been looked already.
 pub(super) async fn look_until<T>(
     run: &Run,
+    on: &RecordName,
     timeout: Duration,
     mut judge: impl FnMut(&Live, Duration) -> Look<T> + Send,
 ) -> Result<Looked<T>, Error> {
@@ -54,7 +68,7 @@ pub(super) async fn look_until<T>(
     let mut pause = FIRST_PAUSE;
     loop {
         let observation = match adapter(run).await? {
-            Ok(adapter) => adapter.observe(run.target(), false).await,
+            Ok(adapter) => adapter.observe(on, false).await,
             Err(why) => Observation::none(why, ""),
         };
         let unknown = match trusted(run, &observation) {
@@ -87,6 +101,18 @@ fn trusted<'o>(run: &Run, observation: &'o Observation) -> Result<&'o Live, Why>
             Ok(live)
         }
     }
+}
+
+/// Whether one incarnation is known to be gone. A look that says nothing says nothing.
+pub(super) async fn is_gone(run: &Run, on: &RecordName, live: &LiveId) -> Result<bool, Error> {
+    let Ok(adapter) = adapter(run).await? else { return Ok(false) };
+    let observation = adapter.observe(on, false).await;
+    let settle = run.world.config.limits.absence_settle;
+    Ok(match trusted(run, &observation) {
+        Ok(Live::Present(present)) => present.live_id != *live,
+        Ok(Live::Absent { since }) => since.age(run.world.now()) >= settle,
+        Err(_) => false,
+    })
 }
 
 /// Why a recovery has to wait after looking in vain.

@@ -25,10 +25,13 @@ use salvor_runtime::{
 };
 use tonic::Status;
 
+use crate::config::Config;
+
 /// All adapters that have been called so far, by address.
 #[derive(Debug, Clone)]
 pub struct Adapters {
     tls: Option<ClientTls>,
+    network: salvor_net::Shared,
     clock: Arc<dyn Clock>,
     channels: Arc<Mutex<BTreeMap<String, TracedChannel>>>,
 }
@@ -57,9 +60,10 @@ pub type SealedView = Result<Vec<(SandboxPath, pb::sealed_path_view::State)>, Wh
 // === impl Adapters ===
 
 impl Adapters {
-    /// No adapter called yet.
-    pub fn new(tls: Option<ClientTls>, clock: Arc<dyn Clock>) -> Self {
-        Self { tls, clock, channels: Arc::default() }
+    /// No adapter called yet. They are called over the network on which the registry is.
+    pub fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {
+        let (tls, network) = (config.adapter_tls.clone(), config.registry.network.clone());
+        Self { tls, network, clock, channels: Arc::default() }
     }
 
     /// The adapter that listens at `address`; `None` when that is no address.
@@ -67,7 +71,8 @@ impl Adapters {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if !channels.contains_key(address) {
             let tls = self.tls.clone().filter(|_| address.starts_with("https://"));
-            let channel = connect_lazy(&Endpoint::new(address).with_tls(tls)).ok()?;
+            let endpoint = Endpoint::new(address).with_tls(tls).over(self.network.clone());
+            let channel = connect_lazy(&endpoint).ok()?;
             channels.insert(address.to_owned(), channel);
         }
         let channel = channels.get(address)?.clone();
@@ -79,7 +84,11 @@ impl Adapters {
 // === impl Adapter ===
 
 impl Adapter {
-    fn now(&self) -> Timestamp {
+    pub(super) fn client(&self) -> GatewayAdapterServiceClient<TracedChannel> {
+        self.client.clone()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
         Timestamp(self.clock.now_ms())
     }
 
@@ -315,7 +324,8 @@ pub(super) fn reference(name: &RecordName) -> pb::SandboxRef {
     }
 }
 
-fn permit(permit: &Permit) -> pb::Permit {
+/// A permit on the wire.
+pub(super) fn permit(permit: &Permit) -> pb::Permit {
     pb::Permit {
         recovery: permit.recovery().to_string(),
         plan_digest: permit.plan().to_string(),
@@ -327,7 +337,7 @@ fn permit(permit: &Permit) -> pb::Permit {
 }
 
 /// Why a read has no answer. The adapter answers what it found as a value; a status is its own refusal, or its absence.
-fn why(status: &Status) -> Why {
+pub(super) fn why(status: &Status) -> Why {
     match (unanswered(status), status.code()) {
         (Some(Unanswered::Overdue), _) => Why::DeadlineExceeded,
         (None, tonic::Code::ResourceExhausted) => Why::RateLimited,
@@ -336,10 +346,19 @@ fn why(status: &Status) -> Why {
     }
 }
 
+/// Whether the adapter may change nothing at present, whoever asks: it sent nothing, and another time it may.
+fn is_not_allowed_now(status: &Status) -> bool {
+    let reason = received(status).reason.unwrap_or_default();
+    matches!(
+        reason.as_str(),
+        "SERVING_NOT_SURE" | "GATEWAY_SERVED_ELSEWHERE" | "FENCES_UNUSABLE" | "DATA_IN_USE"
+    )
+}
+
 /// What became of an effect whose call failed. Refused by the adapter itself, or never sent: not applied. Else: perhaps.
-fn failed<T>(status: &Status) -> Effect<T> {
+pub(super) fn failed<T>(status: &Status) -> Effect<T> {
     let refused = received(status).reason.is_some() && unanswered(status).is_none();
-    if unanswered(status) == Some(Unanswered::NotSent) {
+    if unanswered(status) == Some(Unanswered::NotSent) || (refused && is_not_allowed_now(status)) {
         return Effect::NotApplied(Cause::AdapterFailed);
     }
     match status.code() {

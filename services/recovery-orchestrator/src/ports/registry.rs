@@ -58,6 +58,21 @@ impl Registry {
         }
     }
 
+    /// A page of all records, tombstones left out.
+    pub async fn list(
+        &self,
+        page_size: i32,
+        page_token: String,
+    ) -> Result<pb::ListSandboxesResponse, Error> {
+        let request = pb::ListSandboxesRequest {
+            page_size,
+            page_token,
+            ..pb::ListSandboxesRequest::default()
+        };
+        let answer = self.client.clone().list_sandboxes(request).await;
+        answer.map(tonic::Response::into_inner).map_err(|s| relayed(&s))
+    }
+
     /// Makes a record.
     pub async fn create(&self, request: pb::CreateSandboxRequest) -> Result<pb::Sandbox, Error> {
         let answer = self.client.clone().create_sandbox(request).await.map_err(|s| relayed(&s))?;

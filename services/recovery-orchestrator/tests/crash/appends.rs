@@ -26,6 +26,7 @@ async fn undisturbed(case: Case) -> u64 {
 async fn killed_after(case: Case, append: u64) {
     let _one_of_few = FEW.acquire().await.unwrap();
     let what = format!("{case:?} killed after append {append}");
+    println!("{what}");
     let (mut scene, process, before) = Scene::open(case, Some(append)).await;
     // What the caller was told depends on when it died.
     let _ = scene.ask().await;
@@ -54,6 +55,16 @@ async fn a_stale_recovery_survives_sigkill_after_every_append() {
 }
 
 #[tokio::test]
+async fn a_rebuild_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Rebuild, 18).await;
+}
+
+#[tokio::test]
+async fn a_stale_recovery_from_a_snapshot_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Restored, 14).await;
+}
+
+#[tokio::test]
 async fn a_revival_survives_sigkill_after_every_append() {
     killed_after_every_append(Case::Revive, 10).await;
 }
@@ -63,18 +74,46 @@ async fn a_destroy_survives_sigkill_after_every_append() {
     killed_after_every_append(Case::Destroy, 6).await;
 }
 
-/// Every process dies after its third write. Each gets one effect further: what the one before intended is looked into, the
-/// next effect intended, and its outcome written.
+#[tokio::test]
+async fn a_snapshot_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Snapshot, 5).await;
+}
+
+#[tokio::test]
+async fn a_restore_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Refill, 8).await;
+}
+
+#[tokio::test]
+async fn a_drill_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Drill, 8).await;
+}
+
+#[tokio::test]
+async fn a_copy_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Copy, 8).await;
+}
+
+#[tokio::test]
+async fn a_prune_survives_sigkill_after_every_append() {
+    killed_after_every_append(Case::Prune, 3).await;
+}
+
+/// Every process dies after a few writes. Each gets one effect further: what the one before intended is looked into, the next
+/// effect intended, and its outcome written. A rebuild needs some more of them, since every process saves anew what it is to
+/// delete.
 #[tokio::test]
 async fn a_recovery_gets_to_its_end_though_every_process_dies_young() {
-    for case in [Case::Stale, Case::Revive, Case::Destroy] {
+    for (case, writes) in
+        [(Case::Stale, 3), (Case::Revive, 3), (Case::Destroy, 3), (Case::Rebuild, 6)]
+    {
         let _one_of_few = FEW.acquire().await.unwrap();
-        let (mut scene, process, before) = Scene::open(case, Some(3)).await;
+        let (mut scene, process, before) = Scene::open(case, Some(writes)).await;
         let _ = scene.ask().await;
         process.died().await;
         let mut deaths = 1;
         let (process, recovery) = loop {
-            let process = scene.begin(Some(3)).await;
+            let process = scene.begin(Some(writes)).await;
             if let Some(recovery) = ended_before_it_dies(&scene).await {
                 break (process, recovery);
             }

@@ -36,6 +36,8 @@ async fn an_effect_that_was_done_and_never_answered_is_not_done_again() {
         (Case::Stale, "CreateSandbox"),
         (Case::Revive, "StartSandbox"),
         (Case::Destroy, "DeleteSandbox"),
+        (Case::Rebuild, "DeleteSandbox"),
+        (Case::Rebuild, "CreateSandbox"),
     ] {
         killed_during(case, method, Effect::HangAfter).await;
     }
@@ -48,6 +50,7 @@ async fn an_effect_that_comes_late_is_not_done_twice() {
         (Case::Stale, "CreateSandbox"),
         (Case::Revive, "StartSandbox"),
         (Case::Destroy, "DeleteSandbox"),
+        (Case::Rebuild, "CreateSandbox"),
     ] {
         killed_during(case, method, Effect::Delay { millis: 700 }).await;
     }

@@ -8,8 +8,11 @@
 )]
 
 mod appends;
+mod disk;
 mod effects;
 mod process;
 mod quiet;
 mod scene;
+mod snapshots;
+mod stopped;
 mod verify;

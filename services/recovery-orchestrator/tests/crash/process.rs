@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use salvor_testkit::wait::until;
+use nix::sys::signal::Signal;
+use salvor_testkit::{disk::Disk, wait::until};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStderr, Command},
@@ -35,6 +36,8 @@ pub(crate) struct Start {
     pub(crate) otlp: Option<String>,
     /// It kills itself right after so many writes to its journal.
     pub(crate) dies_after: Option<u64>,
+    /// What its journal is on, if that is to fail.
+    pub(crate) disk: Option<Disk>,
 }
 
 /// A running orchestrator. Dropped, it is killed.
@@ -55,7 +58,7 @@ impl Process {
         command
             .env_clear()
             .args(["--listen", "127.0.0.1:0", "--log", start.log, "--log-format", "json"])
-            .args(["--lease-seconds", "1", "--ready-timeout-seconds", "20"])
+            .args(["--lease-seconds", "3", "--ready-timeout-seconds", "20"])
             .args(["--absence-settle-ms", &settle, "--gateway-settle-ms", &settle])
             .args(["--registry", &start.registry, "--data-dir"])
             .arg(&start.data)
@@ -63,6 +66,9 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        if let Some(disk) = &start.disk {
+            command.envs(disk.environment());
+        }
         if let Some(appends) = start.dies_after {
             command.args(["--crash-after-append", &appends.to_string()]);
         }
@@ -85,7 +91,17 @@ impl Process {
 
     /// Waits until it logs a line with this in it.
     pub(crate) async fn logged(&self, text: &str) {
-        until(text, || async { self.log.lock().unwrap().contains(text).then_some(()) }).await;
+        until(text, || async { self.has_logged(text).then_some(()) }).await;
+    }
+
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().unwrap().contains(text)
+    }
+
+    /// Stops it, or lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
     }
 
     /// Kills it from outside. Answers all that it has logged.
@@ -98,8 +114,17 @@ impl Process {
     pub(crate) async fn died(mut self) -> String {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("it dies in time").unwrap();
         assert_eq!(status.signal(), Some(SIGKILL), "{status}");
-        self.reader.await.unwrap();
+        (&mut self.reader).await.unwrap();
         self.log.lock().unwrap().clone()
+    }
+}
+
+/// What a failing test wants to know.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{:?} logged:\n{}", self.child, self.log.lock().unwrap());
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::process::{Process, Start};
 
 const SETTLE: Duration = Duration::from_millis(60);
 pub(crate) const VICTIM: &str = "coder";
-const BYSTANDER: &str = "other";
+pub(crate) const BYSTANDER: &str = "other";
 /// The value of a variable of the sandbox's environment.
 pub(crate) const SECRET: &str = "s3cret-value";
 
@@ -28,6 +28,43 @@ pub(crate) enum Case {
     Revive,
     /// It is destroyed.
     Destroy,
+    /// It is live, and made anew with what is in it.
+    Rebuild,
+    /// It is lost, and made anew from its last snapshot.
+    Restored,
+    /// It is live, and a snapshot of it is taken.
+    Snapshot,
+    /// It is live, and a snapshot of it is written back over what is in it now.
+    Refill,
+    /// A snapshot of it is tried out in a throw-away sandbox.
+    Drill,
+    /// A snapshot of it becomes a sandbox of another name.
+    Copy,
+    /// Its older snapshots are deleted.
+    Prune,
+}
+
+/// A file of the sandbox's workspace, and what is in it.
+pub(crate) const WORK: (&str, &str) = ("work.txt", "written before any of it");
+/// What is in it, when something is to be restored over it.
+pub(crate) const SPOILT: &str = "spoilt since";
+/// The sandbox that a snapshot becomes.
+pub(crate) const COPY: &str = "coder-2";
+
+impl Case {
+    /// Whether what was in the sandbox must be in it afterwards.
+    pub(crate) const fn keeps_files(self) -> bool {
+        !matches!(self, Self::Stale | Self::Revive | Self::Destroy)
+    }
+
+    /// How many snapshots of it there are before anything is asked for.
+    pub(crate) const fn snapshots(self) -> usize {
+        match self {
+            Self::Restored | Self::Refill | Self::Drill | Self::Copy => 1,
+            Self::Prune => 2,
+            Self::Stale | Self::Revive | Self::Destroy | Self::Rebuild | Self::Snapshot => 0,
+        }
+    }
 }
 
 /// What was true before anything happened.
@@ -38,6 +75,8 @@ pub(crate) struct Before {
     pub(crate) bystander: registry::Sandbox,
     /// Calls of the gateway's log with a lower number are not salvor's recovery's.
     pub(crate) calls: u64,
+    /// The snapshots that there are, oldest first.
+    pub(crate) prepared: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -54,8 +93,13 @@ pub(crate) struct Scene {
 impl Scene {
     /// A fleet, and an orchestrator of its own that dies after so many writes to its journal.
     pub(crate) async fn open(case: Case, dies_after: Option<u64>) -> (Self, Process, Before) {
-        let options = Options { orchestrator: false, settle: SETTLE, ..Options::default() };
-        let fleet = Fleet::start(options).await.unwrap();
+        let options = Options {
+            orchestrator: false,
+            settle: SETTLE,
+            snapshots: case.keeps_files(),
+            ..Options::default()
+        };
+        let fleet = Box::pin(Fleet::start(options)).await.unwrap();
         let start = Start {
             registry: fleet.registry_url(),
             data: fleet.journal().parent().unwrap().to_owned(),
@@ -63,11 +107,19 @@ impl Scene {
             log: "info",
             otlp: None,
             dies_after,
+            disk: None,
         };
         let (name, bystander) = (Fleet::name("lab", VICTIM), Fleet::name("lab", BYSTANDER));
         let mut scene = Self { fleet, case, name, bystander, unanswered_is_done: true, start };
+        // The snapshot that prepares a case is no write that a process dies after.
+        let prepares = case.snapshots() > 0;
+        let process = scene.begin(dies_after.filter(|_| !prepares)).await;
+        let before = Box::pin(scene.prepare()).await;
+        if !prepares || dies_after.is_none() {
+            return (scene, process, before);
+        }
+        process.kill().await;
         let process = scene.begin(dies_after).await;
-        let before = scene.prepare().await;
         (scene, process, before)
     }
 
@@ -85,14 +137,26 @@ impl Scene {
         let request = pb::AdoptSandboxRequest {
             name: self.name.clone(),
             claim_default: true,
+            snapshot_rules: self.case.keeps_files().then(|| registry::SnapshotRules {
+                roots: vec!["/sandbox".into()],
+                ..Default::default()
+            }),
             ..Default::default()
         };
         self.fleet.adopt_with(request).await.unwrap();
         let bystander = self.fleet.adopt(&self.bystander).await.unwrap();
         let material = self.material().await;
         let lab = self.fleet.gateway("lab");
+        if self.case.keeps_files() {
+            let root = lab.control.sandbox(VICTIM).unwrap().root;
+            std::fs::write(root.join(WORK.0), WORK.1).unwrap();
+        }
+        let mut prepared = Vec::new();
+        for _ in 0..self.case.snapshots() {
+            prepared.push(self.snapshot().await);
+        }
         match self.case {
-            Case::Stale => {
+            Case::Stale | Case::Restored => {
                 lab.control.lose(VICTIM).await.unwrap();
                 assert!(lab.control.wait_absent(VICTIM, PATIENCE).await);
             }
@@ -100,28 +164,91 @@ impl Scene {
                 lab.user.stop(VICTIM).await.unwrap();
                 assert!(lab.control.wait_phase(VICTIM, Phase::Stopped, PATIENCE).await);
             }
-            Case::Destroy => {}
+            Case::Refill => {
+                let root = lab.control.sandbox(VICTIM).unwrap().root;
+                std::fs::write(root.join(WORK.0), SPOILT).unwrap();
+            }
+            Case::Destroy
+            | Case::Rebuild
+            | Case::Snapshot
+            | Case::Drill
+            | Case::Copy
+            | Case::Prune => {}
         }
         let calls = lab.control.calls().last().map_or(0, |call| call.seq + 1);
         let record = self.fleet.record(&self.name).await.unwrap();
-        Before { record, material, bystander, calls }
+        Before { record, material, bystander, calls, prepared }
+    }
+
+    /// Takes one, as the adapter does it, and has the record speak of it. Answers its name.
+    async fn snapshot(&self) -> String {
+        let request = pb::SnapshotSandboxRequest { name: self.name.clone(), ..Default::default() };
+        let answer = self.fleet.recovery.clone().snapshot_sandbox(request).await.unwrap();
+        let open = answer.into_inner().recovery.unwrap().name;
+        let ended = self.fleet.wait(&open).await.unwrap();
+        assert_eq!(ended.state(), pb::recovery::State::Succeeded, "{ended:#?}");
+        ended.result.unwrap().snapshot_taken
     }
 
     /// Asks for what the case is about. The process may die meanwhile.
     pub(crate) async fn ask(&self) -> Result<(), Status> {
         match self.case {
-            Case::Stale => self.fleet.ask(&self.name, pb::RecoveryPath::Rebuild).await.map(|_| ()),
+            Case::Stale | Case::Restored | Case::Rebuild => {
+                self.fleet.ask(&self.name, pb::RecoveryPath::Rebuild).await.map(|_| ())
+            }
             Case::Revive => self.fleet.ask(&self.name, pb::RecoveryPath::Auto).await.map(|_| ()),
             Case::Destroy => self.fleet.destroy(&self.name).await.map(|_| ()),
+            Case::Snapshot | Case::Refill | Case::Drill | Case::Copy | Case::Prune => {
+                self.ask_about_snapshots().await
+            }
         }
     }
 
-    /// The recoveries of the sandbox, newest first.
+    async fn ask_about_snapshots(&self) -> Result<(), Status> {
+        let mut recovery = self.fleet.recovery.clone();
+        let name = self.name.clone();
+        let newest = || async {
+            let record = self.fleet.record(&self.name).await?;
+            Ok::<_, Status>(record.snapshot_status.unwrap_or_default().last_complete)
+        };
+        match self.case {
+            Case::Refill | Case::Copy => {
+                let copy_to = if self.case == Case::Copy { COPY } else { "" }.to_owned();
+                let snapshot = newest().await?;
+                let request =
+                    pb::RestoreSandboxRequest { name, snapshot, copy_to, ..Default::default() };
+                recovery.restore_sandbox(request).await.map(|_| ())
+            }
+            Case::Drill => {
+                let snapshot = newest().await?;
+                let request = pb::DrillSandboxRequest { name, snapshot, ..Default::default() };
+                recovery.drill_sandbox(request).await.map(|_| ())
+            }
+            Case::Prune => {
+                let keep = registry::Retention { keep_last: 1, ..Default::default() };
+                let request = pb::PruneSandboxSnapshotsRequest {
+                    name,
+                    retention: Some(keep),
+                    ..Default::default()
+                };
+                recovery.prune_sandbox_snapshots(request).await.map(|_| ())
+            }
+            _ => {
+                let request = pb::SnapshotSandboxRequest { name, ..Default::default() };
+                recovery.snapshot_sandbox(request).await.map(|_| ())
+            }
+        }
+    }
+
+    /// The recoveries of the sandbox, newest first, but for the snapshots that prepared it.
     pub(crate) async fn recoveries(&self) -> Vec<pb::Recovery> {
         let request =
             pb::ListRecoveriesRequest { sandbox: self.name.clone(), ..Default::default() };
         let answer = self.fleet.recovery.clone().list_recoveries(request).await.unwrap();
-        answer.into_inner().recoveries
+        let mut recoveries = answer.into_inner().recoveries;
+        // Created in this order; listed newest first.
+        recoveries.truncate(recoveries.len().saturating_sub(self.case.snapshots()));
+        recoveries
     }
 
     /// Waits for the end of the one recovery that there is; asks again if none became durable.
@@ -148,6 +275,16 @@ impl Scene {
     /// The record's sealed bytes. Takes and gives back the lease: fails to return while somebody else holds it.
     pub(crate) async fn material(&self) -> registry::OpenSandboxMaterialResponse {
         let mut registry = self.fleet.registry.clone();
+        let fence_token = self.hold().await;
+        let name = self.name.clone();
+        let request = registry::OpenSandboxMaterialRequest { name, fence_token };
+        let material = registry.open_sandbox_material(request).await.unwrap().into_inner();
+        self.release(fence_token).await;
+        material
+    }
+
+    /// Takes the record's lease as soon as nobody has it. Answers its fence token.
+    pub(crate) async fn hold(&self) -> i64 {
         let lease = until("a free lease", || async {
             let request = registry::AcquireLeaseRequest {
                 sandbox: self.name.clone(),
@@ -164,13 +301,14 @@ impl Scene {
             }
         })
         .await;
+        lease.fence_token
+    }
+
+    /// Gives it back.
+    pub(crate) async fn release(&self, fence_token: i64) {
         let sandbox = self.name.clone();
-        let fence_token = lease.fence_token;
-        let request = registry::OpenSandboxMaterialRequest { name: sandbox.clone(), fence_token };
-        let material = registry.open_sandbox_material(request).await.unwrap().into_inner();
         let request = registry::ReleaseLeaseRequest { sandbox, fence_token };
-        registry.release_lease(request).await.unwrap();
-        material
+        self.fleet.registry.clone().release_lease(request).await.unwrap();
     }
 }
 

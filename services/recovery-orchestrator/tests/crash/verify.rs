@@ -6,16 +6,22 @@ use salvor_proto::{
     registry::v1 as registry,
 };
 
-use crate::scene::{Before, Case, Scene, VICTIM};
+use crate::{
+    scene::{Before, Case, Scene, VICTIM, WORK},
+    snapshots,
+};
 
 /// Asserts all of it. `what` says which crash it was.
 pub(crate) async fn verify(scene: &Scene, before: &Before, recovery: &pb::Recovery, what: &str) {
     assert_eq!(recovery.state(), State::Succeeded, "{what}: {recovery:#?}");
     one_effect(scene, before, what);
     match scene.case {
-        Case::Stale => remade(scene, before, recovery, what).await,
+        Case::Stale | Case::Rebuild | Case::Restored => remade(scene, before, recovery, what).await,
         Case::Revive => revived(scene, before, recovery, what).await,
         Case::Destroy => destroyed(scene, before, what).await,
+        Case::Snapshot | Case::Refill | Case::Drill | Case::Copy | Case::Prune => {
+            snapshots::verify(scene, before, recovery, what).await;
+        }
     }
     let bystander = scene.fleet.record(&scene.bystander).await.unwrap();
     assert_eq!(bystander, before.bystander, "{what}: the bystander's record");
@@ -24,25 +30,31 @@ pub(crate) async fn verify(scene: &Scene, before: &Before, recovery: &pb::Recove
 
 /// The case's effect took place once, whether its caller learned of it or not, and no other change was asked for.
 fn one_effect(scene: &Scene, before: &Before, what: &str) {
-    let method = match scene.case {
-        Case::Stale => "CreateSandbox",
-        Case::Revive => "StartSandbox",
-        Case::Destroy => "DeleteSandbox",
+    let methods: &[&str] = match scene.case {
+        Case::Stale | Case::Restored => &["CreateSandbox"],
+        Case::Revive => &["StartSandbox"],
+        Case::Destroy => &["DeleteSandbox"],
+        Case::Rebuild => &["DeleteSandbox", "CreateSandbox"],
+        // Their effects have other names, or none that the gateway knows: they are verified by themselves.
+        Case::Snapshot | Case::Refill | Case::Drill | Case::Copy | Case::Prune => return,
     };
     let calls = scene.fleet.gateway("lab").control.mutating_calls();
     let ours: Vec<_> = calls.into_iter().filter(|call| call.seq >= before.calls).collect();
     let applied = |code: Option<i32>| {
         code.map_or(scene.unanswered_is_done, |code| code == tonic::Code::Ok as i32)
     };
-    let effects = ours.iter().filter(|call| call.method == method && applied(call.outcome)).count();
-    if scene.case == Case::Stale || scene.unanswered_is_done {
-        assert_eq!(effects, 1, "{what}: {ours:?}");
-    } else {
-        // A start or a delete of one incarnation that came late may have been asked for again: it finds nothing to do.
-        assert!((1..=2).contains(&effects), "{what}: {ours:?}");
+    for method in methods {
+        let done = ours.iter().filter(|call| call.method == *method && applied(call.outcome));
+        let effects = done.count();
+        if *method == "CreateSandbox" || scene.unanswered_is_done {
+            assert_eq!(effects, 1, "{what}: {ours:?}");
+        } else {
+            // A start or a delete of one incarnation that came late may have been asked for again: it finds nothing to do.
+            assert!((1..=2).contains(&effects), "{what}: {ours:?}");
+        }
     }
     assert!(
-        ours.iter().all(|call| call.method == method && call.name == VICTIM),
+        ours.iter().all(|call| methods.contains(&&*call.method) && call.name == VICTIM),
         "{what}: {ours:?}"
     );
 }
@@ -60,6 +72,12 @@ async fn remade(scene: &Scene, before: &Before, recovery: &pb::Recovery, what: &
     assert_eq!(note("salvor.dev/plan-digest"), Some(&*recovery.plan_digest), "{what}: stamp");
     assert_eq!(note("note"), Some("kept as it is"), "{what}: annotations");
     assert_ne!(live.id, before.record.live_id, "{what}");
+    if scene.case.keeps_files() {
+        let work = std::fs::read_to_string(live.root.join(WORK.0));
+        assert_eq!(work.unwrap(), WORK.1, "{what}: what was in it");
+        let data = recovery.result.as_ref().unwrap().data.as_ref().unwrap();
+        assert_eq!(data.outcome(), pb::part::Outcome::Proven, "{what}");
+    }
     verbatim(scene, before, &live.id, what).await;
 }
 
@@ -98,7 +116,7 @@ async fn destroyed(scene: &Scene, before: &Before, what: &str) {
 }
 
 /// The record is active, speaks of `live`, and says everything else as before; its lease can be had.
-async fn verbatim(scene: &Scene, before: &Before, live: &str, what: &str) {
+pub(crate) async fn verbatim(scene: &Scene, before: &Before, live: &str, what: &str) {
     let after = scene.fleet.record(&scene.name).await.unwrap();
     assert_eq!(after.state(), registry::sandbox::State::Active, "{what}");
     assert_eq!(after.live_id, live, "{what}");
@@ -107,6 +125,8 @@ async fn verbatim(scene: &Scene, before: &Before, live: &str, what: &str) {
     expected.etag.clone_from(&after.etag);
     expected.revision = after.revision;
     expected.update_time = after.update_time;
+    // When it was saved is no part of what it is recorded to be.
+    expected.snapshot_status.clone_from(&after.snapshot_status);
     assert_eq!(after, expected, "{what}: everything else is as it was");
     assert_eq!(default(scene).await.as_deref(), Some(&*scene.name), "{what}: default pointer");
     assert_eq!(scene.material().await, before.material, "{what}: the sealed bytes");

@@ -1,0 +1,394 @@
+//! What adapters are asked about workspaces, snapshots and containers.
+
+use std::time::Duration;
+
+use salvor_core::{
+    Fact, Permit,
+    evidence::{Channel, Compute, Live, RestoreMode, Snapshot},
+    id::{ComputeId, LiveId, SnapshotName},
+    name::RecordName,
+    saga::{Cause, Effect},
+};
+use salvor_proto::{
+    convert, error::received, gateway::v1 as pb, registry::v1 as registry, time::duration,
+};
+use tokio::sync::watch;
+use tonic::{Code, Status};
+
+use super::adapter::{Adapter, failed, permit, reference, why};
+
+/// How long one call waits for an operation before it is asked again.
+const WAIT: Duration = Duration::from_millis(500);
+/// How many snapshots of one sandbox are looked at for the newest that fits.
+const PAGE: i32 = 100;
+/// How often an operation that does not answer is asked again before it is given up. It goes on at the adapter.
+const MISSED: u32 = 5;
+
+/// How far a step is that takes long; for showing only.
+pub type Progress = watch::Sender<Option<pb::Progress>>;
+
+/// Reading a workspace.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// Of which incarnation.
+    pub live: LiveId,
+    /// What to cover, and what to run around it.
+    pub rules: registry::SnapshotRules,
+    /// Which way; `None`: whichever the adapter is set to prefer.
+    pub channel: Option<Channel>,
+    /// Write a nonce first.
+    pub nonce: bool,
+    /// Also what is unchanged.
+    pub full: bool,
+    /// The same id is the same snapshot.
+    pub request_id: String,
+}
+
+/// Writing a workspace, or comparing one.
+#[derive(Debug, Clone)]
+pub struct Filling {
+    /// Which incarnation is written to.
+    pub live: LiveId,
+    /// What is put back.
+    pub snapshot: SnapshotName,
+    /// Whose it must be.
+    pub of: (RecordName, LiveId),
+    /// How.
+    pub mode: RestoreMode,
+    /// Config files that are merged.
+    pub config_files: Vec<registry::ConfigFile>,
+    /// Only these.
+    pub paths: Vec<String>,
+    /// The same id is the same operation.
+    pub request_id: String,
+}
+
+/// Taking snapshots away.
+#[derive(Debug, Clone)]
+pub struct Pruning {
+    /// What stays.
+    pub retention: registry::Retention,
+    /// What stays in any case: exact names.
+    pub in_use: Vec<String>,
+    /// Also give back the space that nothing needs.
+    pub reclaim_space: bool,
+    /// The same id is the same operation.
+    pub request_id: String,
+}
+
+/// What a piece of work that takes long came to.
+#[derive(Debug)]
+pub enum Ended<T> {
+    /// This.
+    With(T),
+    /// The adapter refused it; nothing was done.
+    Refused(Cause, String),
+    /// Nobody knows: the adapter went away, or did not answer.
+    Lost(Cause),
+}
+
+impl Adapter {
+    /// The newest complete snapshot for which `fits` holds, and whether the adapter has a repository at all.
+    pub async fn newest_snapshot(
+        &self,
+        name: &RecordName,
+        fits: impl Fn(&Snapshot) -> bool + Send,
+    ) -> (Fact<Option<Snapshot>>, bool) {
+        let mut token = String::new();
+        loop {
+            let request = pb::ListSnapshotsRequest {
+                gateway: name.owner().to_string(),
+                sandbox: Some(reference(name)),
+                page_size: PAGE,
+                page_token: token,
+                ..pb::ListSnapshotsRequest::default()
+            };
+            let page = match self.client().list_snapshots(request).await {
+                Ok(page) => page.into_inner(),
+                Err(status) => return (Fact::unknown(why(&status), status.message()), true),
+            };
+            match &page.unknown {
+                Some(unknown) if unknown.reason() == pb::UnknownReason::NotRegistered => {
+                    return (Fact::known(None, self.now()), false);
+                }
+                Some(unknown) => return (convert::unknown_fact(unknown), true),
+                None => {}
+            }
+            let found = page.snapshots.iter().filter_map(convert::snapshot).find(|s| fits(s));
+            if found.is_some() || page.next_page_token.is_empty() {
+                return (Fact::known(found, self.now()), true);
+            }
+            token = page.next_page_token;
+        }
+    }
+
+    /// One snapshot, by its exact name. `None`: there is none of that name.
+    pub async fn snapshot(&self, name: &SnapshotName) -> Fact<Option<Snapshot>> {
+        let request = pb::GetSnapshotRequest { name: name.to_string() };
+        match self.client().get_snapshot(request).await {
+            Ok(answer) => {
+                let found = answer.into_inner().snapshot;
+                Fact::known(found.as_ref().and_then(convert::snapshot), self.now())
+            }
+            Err(status) if is_salvors(&status, Code::NotFound) => Fact::known(None, self.now()),
+            // An adapter without a repository holds none, and says so.
+            Err(status) if received(&status).reason.as_deref() == Some("NO_REPOSITORY") => {
+                Fact::known(None, self.now())
+            }
+            Err(status) => Fact::unknown(why(&status), status.message()),
+        }
+    }
+
+    /// What the host's container runtime holds of an incarnation.
+    pub async fn compute(&self, name: &RecordName, live: &LiveId) -> Fact<Vec<Compute>> {
+        let request =
+            pb::FindComputeRequest { sandbox: Some(reference(name)), live_id: live.to_string() };
+        match self.client().find_compute(request).await {
+            Ok(answer) => convert::compute_fact(&answer.into_inner(), self.now()),
+            Err(status) => Fact::unknown(why(&status), status.message()),
+        }
+    }
+
+    /// Which incarnation has a name; for a copy.
+    pub async fn bearer(&self, name: &RecordName) -> Fact<Option<LiveId>> {
+        match self.observe(name, false).await.live {
+            Fact::Known { value: Live::Present(present), at } => {
+                Fact::known(Some(present.live_id), at)
+            }
+            Fact::Known { value: Live::Absent { .. }, at } => Fact::known(None, at),
+            Fact::Unknown { why, detail } => Fact::Unknown { why, detail },
+        }
+    }
+
+    /// What a drill looks for in a restored snapshot. `None`: it bears none.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn nonce(&self, name: &SnapshotName) -> Result<Option<pb::Nonce>, Cause> {
+        let request = pb::GetSnapshotRequest { name: name.to_string() };
+        match self.client().get_snapshot(request).await {
+            Ok(answer) => Ok(answer.into_inner().snapshot.and_then(|snapshot| snapshot.nonce)),
+            Err(status) if is_salvors(&status, Code::NotFound) => Err(Cause::SnapshotUnusable),
+            Err(_) => Err(Cause::AdapterFailed),
+        }
+    }
+
+    /// Stops a container, and keeps it.
+    pub async fn stop_compute(
+        &self,
+        permit: Permit,
+        live: &LiveId,
+        compute: &ComputeId,
+    ) -> Effect<()> {
+        let request = pb::StopComputeRequest {
+            sandbox: Some(reference(permit.target())),
+            permit: Some(self::permit(&permit)),
+            live_id: live.to_string(),
+            compute: compute.to_string(),
+        };
+        match self.client().stop_compute(request).await {
+            Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),
+            Err(status) => failed(&status),
+        }
+    }
+
+    /// Takes a snapshot, to its end. Dropping the future leaves the adapter at it; the same request id finds it again.
+    pub async fn take_snapshot(
+        &self,
+        permit: Permit,
+        reading: Reading,
+        progress: &Progress,
+    ) -> Ended<pb::Snapshot> {
+        let request = pb::SnapshotWorkspaceRequest {
+            sandbox: Some(reference(permit.target())),
+            permit: Some(self::permit(&permit)),
+            live_id: reading.live.to_string(),
+            rules: Some(reading.rules),
+            channel: reading.channel.map_or(pb::Channel::Unspecified, convert::channel).into(),
+            request_id: reading.request_id,
+            with_nonce: reading.nonce,
+            full: reading.full,
+        };
+        let begun = self.client().snapshot_workspace(request).await;
+        let begun = begun.map(|answer| answer.into_inner().operation);
+        self.finished(begun, progress, |result| match result {
+            pb::operation::Result::Snapshot(snapshot) => Some(snapshot),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Reads all of a snapshot back from the repository.
+    pub async fn verify_snapshot(
+        &self,
+        snapshot: &SnapshotName,
+        request_id: String,
+        progress: &Progress,
+    ) -> Ended<pb::VerifyReport> {
+        let request = pb::VerifySnapshotRequest { snapshot: snapshot.to_string(), request_id };
+        let begun = self.client().verify_snapshot(request).await;
+        let begun = begun.map(|answer| answer.into_inner().operation);
+        self.finished(begun, progress, verification).await
+    }
+
+    /// Writes a snapshot into a sandbox.
+    pub async fn restore_workspace(
+        &self,
+        permit: Permit,
+        filling: Filling,
+        progress: &Progress,
+    ) -> Ended<pb::RestoreReport> {
+        let request = pb::RestoreWorkspaceRequest {
+            sandbox: Some(reference(permit.target())),
+            permit: Some(self::permit(&permit)),
+            live_id: filling.live.to_string(),
+            snapshot: filling.snapshot.to_string(),
+            expected_identity: Some(identity(&filling.of)),
+            mode: convert::mode(filling.mode).into(),
+            config_files: filling.config_files,
+            paths: filling.paths,
+            request_id: filling.request_id,
+        };
+        let begun = self.client().restore_workspace(request).await;
+        let begun = begun.map(|answer| answer.into_inner().operation);
+        self.finished(begun, progress, |result| match result {
+            pb::operation::Result::Restore(report) => Some(report),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Compares a sandbox with a snapshot.
+    pub async fn verify_workspace(
+        &self,
+        on: &RecordName,
+        filling: Filling,
+        progress: &Progress,
+    ) -> Ended<pb::VerifyReport> {
+        let request = pb::VerifyWorkspaceRequest {
+            sandbox: Some(reference(on)),
+            live_id: filling.live.to_string(),
+            snapshot: filling.snapshot.to_string(),
+            expected_identity: Some(identity(&filling.of)),
+            config_files: filling.config_files,
+            mode: convert::mode(filling.mode).into(),
+            paths: filling.paths,
+            request_id: filling.request_id,
+        };
+        let begun = self.client().verify_workspace(request).await;
+        let begun = begun.map(|answer| answer.into_inner().operation);
+        self.finished(begun, progress, verification).await
+    }
+
+    /// Takes snapshots away by rule.
+    pub async fn prune(
+        &self,
+        permit: Permit,
+        pruning: Pruning,
+        progress: &Progress,
+    ) -> Ended<pb::PruneReport> {
+        let Pruning { retention, in_use, reclaim_space, request_id } = pruning;
+        let request = pb::PruneSnapshotsRequest {
+            sandbox: Some(reference(permit.target())),
+            permit: Some(self::permit(&permit)),
+            retention: Some(retention),
+            in_use,
+            reclaim_space,
+            validate_only: false,
+            request_id,
+        };
+        let begun = self.client().prune_snapshots(request).await;
+        let begun = begun.map(|answer| answer.into_inner().operation);
+        self.finished(begun, progress, |result| match result {
+            pb::operation::Result::Prune(report) => Some(report),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Follows an operation to its end.
+    async fn finished<T>(
+        &self,
+        begun: Result<Option<pb::Operation>, Status>,
+        progress: &Progress,
+        expected: impl FnOnce(pb::operation::Result) -> Option<T> + Send,
+    ) -> Ended<T> {
+        let mut operation = match begun {
+            Ok(Some(operation)) => operation,
+            Ok(None) => return Ended::Lost(Cause::AdapterFailed),
+            Err(status) => return refused(&status),
+        };
+        let mut missed = 0;
+        while !operation.done {
+            progress.send_replace(operation.progress.clone());
+            let request = pb::WaitOperationRequest {
+                name: operation.name.clone(),
+                timeout: Some(duration(WAIT)),
+            };
+            match self.client().wait_operation(request).await.map(tonic::Response::into_inner) {
+                Ok(pb::WaitOperationResponse { operation: Some(now) }) => {
+                    (operation, missed) = (now, 0);
+                }
+                Err(status) if is_salvors(&status, Code::NotFound) => break,
+                Ok(_) | Err(_) => {
+                    missed += 1;
+                    if missed > MISSED {
+                        break;
+                    }
+                    tokio::time::sleep(WAIT).await;
+                }
+            }
+        }
+        progress.send_replace(None);
+        match operation.result {
+            Some(pb::operation::Result::Failure(failure)) => {
+                Ended::Refused(cause(&failure.reason), failure.message)
+            }
+            Some(result) => expected(result).map_or(Ended::Lost(Cause::AdapterFailed), Ended::With),
+            None => Ended::Lost(Cause::AdapterFailed),
+        }
+    }
+}
+
+fn verification(result: pb::operation::Result) -> Option<pb::VerifyReport> {
+    match result {
+        pb::operation::Result::Verification(report) => Some(report),
+        _ => None,
+    }
+}
+
+fn identity((name, live): &(RecordName, LiveId)) -> pb::SnapshotIdentity {
+    pb::SnapshotIdentity { sandbox: Some(reference(name)), live_id: live.to_string() }
+}
+
+fn refused<T>(status: &Status) -> Ended<T> {
+    match failed::<()>(status) {
+        Effect::NotApplied(cause) => {
+            let reason = received(status).reason.unwrap_or_default();
+            let told = self::cause(&reason);
+            let cause = if told == Cause::GatewayFailed { cause } else { told };
+            Ended::Refused(cause, status.message().to_owned())
+        }
+        Effect::Applied(()) => Ended::Lost(Cause::AdapterFailed),
+        Effect::MaybeApplied(cause) => Ended::Lost(cause),
+    }
+}
+
+/// The adapter's reason as a cause: what will not pass by itself is told from what may.
+fn cause(reason: &str) -> Cause {
+    match reason {
+        "LEAVES_ROOT" => Cause::SnapshotUnusable,
+        _ if reason.starts_with("SNAPSHOT_") => Cause::SnapshotUnusable,
+        "NO_REPOSITORY" => Cause::RepositoryFailed,
+        _ if reason.starts_with("REPOSITORY_") => Cause::RepositoryFailed,
+        "OTHER_INCARNATION" => Cause::OtherIncarnation,
+        "SANDBOX_ABSENT" | "CONTAINER_NOT_FOUND" => Cause::NotFound,
+        "NOT_READY" => Cause::WrongPhase,
+        "FOREIGN_GATEWAY" => Cause::WrongGateway,
+        _ => Cause::GatewayFailed,
+    }
+}
+
+fn is_salvors(status: &Status, code: Code) -> bool {
+    status.code() == code && received(status).reason.is_some()
+}

@@ -1,0 +1,80 @@
+//! The journal's disk fails in the middle of a recovery, and works again later: nobody has to do anything about the recovery.
+
+use futures::{StreamExt as _, future::ready, stream};
+use salvor_testkit::{
+    disk::{Disk, Fault},
+    wait::until,
+};
+use tonic::Code;
+
+use crate::{
+    process::Process,
+    scene::{Case, Scene},
+    verify::verify,
+};
+
+/// What the log says of each failure.
+const NOTICED: &str = "the journal cannot be used";
+
+/// The disk fails from the n-th call on, until that has been noticed. Whether it was before the end.
+async fn fails_from(case: Case, fault: Fault, after: u32) -> bool {
+    let what = format!("{case:?}, {fault:?} after {after}");
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::new(directory.path()).unwrap();
+    let (mut scene, process, before) = Scene::open(case, None).await;
+    process.kill().await;
+    scene.start.disk = Some(disk.clone());
+    let process = scene.begin(None).await;
+    disk.breaks(fault, after).unwrap();
+    if let Err(refused) = scene.ask().await {
+        not_taken_up(&scene, fault, &refused, &what);
+    }
+    let failed = until("its end, or a failure", || met(&scene, &process)).await;
+    disk.heals().unwrap();
+    let recovery = scene.ended().await;
+    verify(&scene, &before, &recovery, &what).await;
+    process.kill().await;
+    scene.fleet.stop().await;
+    failed
+}
+
+/// The caller is told, and nothing was done.
+fn not_taken_up(scene: &Scene, fault: Fault, refused: &tonic::Status, what: &str) {
+    let (code, so) = match fault {
+        Fault::Full => (Code::ResourceExhausted, "nothing was begun"),
+        _ => (Code::Unavailable, "whether the request was taken up is not known"),
+    };
+    assert_eq!(refused.code(), code, "{what}: {refused}");
+    assert!(refused.message().contains(so), "{what}: {refused}");
+    assert!(scene.fleet.gateway("lab").control.orphans().is_empty(), "{what}");
+}
+
+async fn met(scene: &Scene, process: &Process) -> Option<bool> {
+    if process.has_logged(NOTICED) {
+        return Some(true);
+    }
+    let recoveries = scene.recoveries().await;
+    recoveries.first().is_some_and(|recovery| recovery.done).then_some(false)
+}
+
+/// From every `step`-th call on, as long as there is one before the end.
+async fn fails_everywhere(case: Case, fault: Fault, step: usize, at_least: usize) {
+    let met = stream::iter((0..).step_by(step))
+        .map(|after| fails_from(case, fault, after))
+        .buffered(3)
+        .take_while(|failed| ready(*failed))
+        .count()
+        .await;
+    println!("{case:?}: {fault:?} at {met} places");
+    assert!(met >= at_least, "{case:?}: {fault:?} at {met} places only");
+}
+
+#[tokio::test]
+async fn a_stale_recovery_waits_for_room_on_a_full_disk() {
+    fails_everywhere(Case::Stale, Fault::Full, 7, 5).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_goes_on_after_a_disk_that_could_not_say_what_is_on_it() {
+    fails_everywhere(Case::Rebuild, Fault::SyncsFail, 3, 5).await;
+}
