@@ -6,7 +6,9 @@ mod adopt;
 mod gateway;
 mod global;
 mod local;
+mod rules;
 mod sandbox;
+mod snapshot;
 
 use std::path::PathBuf;
 
@@ -17,9 +19,14 @@ pub(crate) use adopt::AdoptArgs;
 pub(crate) use gateway::{Credentials, DefaultCommand, GatewaysCommand};
 pub(crate) use global::{Color, Format, GlobalArgs};
 pub(crate) use local::{DemoArgs, DialectName, UpArgs};
+pub(crate) use rules::{Clear, KeepArgs, RulesArgs};
 pub(crate) use sandbox::{
-    DecisionsArgs, DestroyArgs, ListArgs, PathName, PlanArgs, RecoverArgs, RecoveriesCommand,
-    Target, WatchArgs,
+    DecisionsArgs, DestroyArgs, ListArgs, PlanArgs, RebuildArgs, RecoverArgs, RecoveriesCommand,
+    RunArgs, Target, WaitArgs, WatchArgs,
+};
+pub(crate) use snapshot::{
+    CatArgs, CreateArgs, DiffArgs, DrillArgs, Given, ListSnapshotsArgs, ModeName, OwnerArgs,
+    PruneArgs, RestoreArgs, SetRulesArgs, SnapshotCommand, VerifyArgs,
 };
 
 use crate::exit;
@@ -52,6 +59,11 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Bring a sandbox back
     Recover(RecoverArgs),
+    /// Make a live sandbox anew and lose nothing: snapshot, verify, delete, create, restore, verify
+    Rebuild(RebuildArgs),
+    /// Take, list, check, compare, restore and thin out snapshots of workspaces
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Show how to reach a live sandbox; guidance otherwise
     Connect(Target),
     /// Take a sandbox away for good

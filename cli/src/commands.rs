@@ -1,13 +1,17 @@
 //! One module per group of commands: resolve, call, show, and say how it ended.
 
 mod adopt;
+mod confirm;
 mod default;
 mod destroy;
 pub(crate) mod gateways;
+mod rebuild;
 mod recover;
 pub(crate) mod recoveries;
 pub(crate) mod sandbox;
+pub(crate) mod snapshot;
 mod watch;
+mod work;
 
 use salvor_proto::recovery::v1::ListGuardsRequest;
 
@@ -29,6 +33,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> Result<Exit, Failure> {
         Command::Status(target) => sandbox::status(&clients, &target, output).await,
         Command::Plan(args) => recover::plan(&clients, &args, output).await,
         Command::Recover(args) => recover::run(&clients, &args, output).await,
+        Command::Rebuild(args) => rebuild::run(&clients, &args, output).await,
+        Command::Snapshot(command) => snapshot::run(&clients, command, output).await,
         Command::Connect(target) => sandbox::connect(&clients, &target, output).await,
         Command::Destroy(args) => destroy::run(&clients, &args, output).await,
         Command::Verdict(target) => sandbox::verdict(&clients, &target, output).await,
@@ -51,4 +57,11 @@ async fn guards(clients: &Clients, output: &Output) -> Result<Exit, Failure> {
 /// A fresh id for one mutation.
 fn request_id() -> String {
     uuid::Uuid::new_v4().to_string()
+}
+
+/// How many to ask for next, of at most `limit` in all and `most` at once; none once all are held.
+fn page_size(limit: u32, held: usize, most: u32) -> Option<i32> {
+    let held = u32::try_from(held).unwrap_or(u32::MAX);
+    let wanted = limit.saturating_sub(held).min(most);
+    i32::try_from(wanted).ok().filter(|wanted| *wanted > 0)
 }

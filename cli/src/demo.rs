@@ -1,4 +1,5 @@
-//! `salvor demo`: a sandbox is lost behind its gateway's back, and brought back from its record.
+//! `salvor demo`: a sandbox is lost behind its gateway's back, and brought back from its record; then it is lost once more,
+//! and brought back with what was in it.
 //!
 //! Everything in it is real: three services and a gateway over loopback sockets, real processes in the sandbox, and the same
 //! calls that the other commands make. Only the waiting is shortened, and it says so. Invariant: it ends with 0 only if the
@@ -17,14 +18,14 @@ use crate::exit::{Exit, Failure};
 use crate::output::Output;
 use crate::render::Tone;
 use crate::up::stack::{DevGatewaySettings, Ports, Settings, Stack};
-use story::{Story, Told};
+use story::{Act, Story, Told};
 
 /// What is shortened: the windows over which absence and health must be seen.
 const SETTLE: Duration = Duration::from_secs(1);
 /// And a real gateway's phase timings, by this factor.
 const TIME_SCALE: f64 = 0.2;
 /// A demonstration that takes longer has failed.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// `salvor demo`.
 pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
@@ -39,6 +40,7 @@ pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         data_dir: dir.path().to_owned(),
         ports: Ports::default(),
         devgateway: Some(DevGatewaySettings { port: 0, dialect, time_scale: TIME_SCALE }),
+        runtime: None,
         quick: Some(SETTLE),
     };
     let mut stack = Stack::start(settings).await?;
@@ -61,9 +63,20 @@ pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
     Ok(verdict(&told, output))
 }
 
-/// What programs read.
+/// What programs read. The first act's fields are at the top, as they were when there was no second one.
 fn summary(told: &Told) -> Value {
-    let decisions = told.decisions.iter().map(|decision| {
+    let mut summary = act(&told.first);
+    let mut second = act(&told.second);
+    second["snapshot"] = json!(told.snapshot);
+    summary["second_act"] = second;
+    summary["verified"] = json!(problems(told).is_empty());
+    summary["problems"] = json!(problems(told));
+    summary["duration_ms"] = json!(u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX));
+    summary
+}
+
+fn act(act: &Act) -> Value {
+    let decisions = act.decisions.iter().map(|decision| {
         json!({
             "guard": decision.guard,
             "result": last_word(decision.result().as_str_name()),
@@ -73,7 +86,7 @@ fn summary(told: &Told) -> Value {
             "phase": decision.phase,
         })
     });
-    let steps = told.recovery.steps.iter().map(|step| {
+    let steps = act.recovery.steps.iter().map(|step| {
         json!({
             "step": step.step,
             "attempt": step.attempt,
@@ -82,29 +95,32 @@ fn summary(told: &Told) -> Value {
         })
     });
     json!({
-        "path": crate::render::words::saga(told.recovery.saga()),
-        "outcome": after_state(told.recovery.state().as_str_name()),
-        "trace_id": told.recovery.trace_id,
+        "path": crate::render::words::saga(act.recovery.saga()),
+        "outcome": after_state(act.recovery.state().as_str_name()),
+        "trace_id": act.recovery.trace_id,
         "decisions": decisions.collect::<Vec<_>>(),
         "steps": steps.collect::<Vec<_>>(),
-        "recovery": told.recovery.name,
-        "sandbox": told.recovery.sandbox,
-        "lost_id": told.lost_id,
-        "live_id": told.live_id,
-        "verified": told.problems.is_empty(),
-        "problems": told.problems,
-        "duration_ms": u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX),
+        "recovery": act.recovery.name,
+        "sandbox": act.recovery.sandbox,
+        "lost_id": act.lost_id,
+        "live_id": act.live_id,
     })
 }
 
+/// What is not as it should be, of both acts.
+fn problems(told: &Told) -> Vec<&str> {
+    told.first.problems.iter().chain(&told.second.problems).map(String::as_str).collect()
+}
+
 fn verdict(told: &Told, output: &Output) -> Exit {
-    if told.problems.is_empty() {
+    let problems = problems(told);
+    if problems.is_empty() {
         let look = output.look();
         output.text(&format!(
-            "\n{} lost as {}, live as {}, in {:.1} s. Nothing of it is left on this machine.",
+            "\n{} lost twice and live as {} with the file that was in it, in {:.1} s. Nothing of it is left on this \
+             machine.",
             look.paint(Tone::Good, "verified:"),
-            told.lost_id,
-            told.live_id,
+            told.second.live_id,
             told.took.as_secs_f64()
         ));
         return Exit::Done;
@@ -112,7 +128,7 @@ fn verdict(told: &Told, output: &Output) -> Exit {
     let failure = Failure::new(
         Exit::Degraded,
         "DEMO_NOT_VERIFIED",
-        format!("the end state is not right: {}", told.problems.join("; ")),
+        format!("the end state is not right: {}", problems.join("; ")),
     );
     output.note(&crate::render::failure(&failure, output.err_look()));
     failure.exit
@@ -144,7 +160,7 @@ mod tests {
 
     #[test]
     fn programs_find_path_outcome_trace_decisions_and_steps() {
-        let told = Told {
+        let first = Act {
             recovery: Recovery {
                 saga: Saga::StaleRecovery.into(),
                 state: State::RolledBack.into(),
@@ -159,9 +175,11 @@ mod tests {
             }],
             lost_id: "a".into(),
             live_id: "b".into(),
-            problems: vec!["not live".into()],
-            took: Duration::from_millis(1_500),
+            problems: Vec::new(),
         };
+        let second = Act { problems: vec!["not live".into()], ..Act::default() };
+        let took = Duration::from_millis(1_500);
+        let told = Told { first, second, snapshot: "s".into(), took };
         let json = summary(&told);
         assert_eq!(json["path"], "stale_recovery");
         assert_eq!(json["outcome"], "rolled_back");
@@ -169,6 +187,8 @@ mod tests {
         assert_eq!(json["decisions"][0]["result"], "allow");
         assert_eq!(json["decisions"][0]["claim"], "it is gone");
         assert_eq!(json["steps"], json!([]));
-        assert_eq!(json["verified"], false);
+        assert_eq!(json["second_act"]["snapshot"], "s");
+        assert_eq!(json["verified"], false, "a problem of either act is one of the whole");
+        assert_eq!(json["problems"], json!(["not live"]));
     }
 }

@@ -15,7 +15,11 @@ pub(crate) const HELP: &str = "\
 Sandbox names:
   NAME, WORKSPACE/NAME or GATEWAY/WORKSPACE/NAME, or the full name
   gateways/GATEWAY/workspaces/WORKSPACE/sandboxes/NAME. A short name must fit exactly one record.
-  Commands that change nothing, connect and recover take the default sandbox when no name is given.
+  Commands that change nothing, connect, recover and snapshot create and drill take the default
+  sandbox when no name is given.
+
+Snapshot names:
+  gateways/GATEWAY/snapshots/ID, or the ID alone where the gateway is known: all of its 64 digits.
 
 Exit codes:
   0  done; for connect: live

@@ -113,14 +113,30 @@ impl Output {
         }
     }
 
+    /// Bytes as they are, for whatever reads them; on a terminal without what could steer it.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            let text = String::from_utf8_lossy(bytes);
+            let safe = |c: char| c == '\n' || c == '\t' || !c.is_control();
+            let text: String = text.chars().map(|c| if safe(c) { c } else { '\u{fffd}' }).collect();
+            self.write(text.as_bytes());
+        } else {
+            self.write(bytes);
+        }
+    }
+
     /// Text as it is, closed by a line end.
     pub(crate) fn raw(&self, text: &str) {
+        let end = if text.ends_with('\n') { "" } else { "\n" };
+        self.write(format!("{text}{end}").as_bytes());
+    }
+
+    fn write(&self, bytes: &[u8]) {
         if self.is_closed() {
             return;
         }
         let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let end = if text.ends_with('\n') { "" } else { "\n" };
-        if write!(out, "{text}{end}").and_then(|()| out.flush()).is_err() {
+        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
             self.closed.store(true, Ordering::Relaxed);
         }
     }

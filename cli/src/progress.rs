@@ -2,9 +2,10 @@
 //!
 //! Invariant: to stop following changes nothing; the recovery goes on in the orchestrator, and the failure says so.
 
+mod bar;
+
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use salvor_proto::recovery::v1::recovery::State;
 use salvor_proto::recovery::v1::{Recovery, WatchRecoveryRequest};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -13,17 +14,19 @@ use tonic::Code;
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::render::{Tone, recovery as render, words};
+use crate::render::{recovery as render, words};
+
+pub(crate) use bar::Bar;
 
 /// A broken stream is opened again so often in a row.
 const REOPEN: u32 = 5;
 /// And after this long.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Steps as they are journaled: below a spinner on a terminal, as plain lines otherwise.
+/// Steps as they are journaled, and below them how far the step in hand is.
 pub(crate) struct Progress<'a> {
     output: &'a Output,
-    bar: Option<ProgressBar>,
+    bar: Bar<'a>,
     shown: usize,
 }
 
@@ -32,40 +35,18 @@ pub(crate) struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// Nothing shown yet.
     pub(crate) fn new(output: &'a Output) -> Self {
-        let bar = output.is_live().then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { output, bar, shown: 0 }
+        Self { output, bar: Bar::new(output), shown: 0 }
     }
 
     /// Shows the steps that are new, and what is true now.
     pub(crate) fn show(&mut self, recovery: &Recovery) {
         let look = self.output.err_look();
         for step in recovery.steps.iter().skip(self.shown) {
-            let line = render::step(step, look);
-            match &self.bar {
-                Some(bar) => bar.println(line.trim_end()),
-                None => self.output.note(line.trim_end()),
-            }
+            self.bar.line(render::step(step, look).trim_end());
         }
         self.shown = self.shown.max(recovery.steps.len());
-        if let Some(bar) = &self.bar {
-            let (_, state) = words::recovery_state(recovery.state());
-            bar.set_message(look.paint(Tone::Dim, &format!("{state} {}", recovery.phase)));
-        }
-    }
-}
-
-impl Drop for Progress<'_> {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        let (_, state) = words::recovery_state(recovery.state());
+        self.bar.show(&format!("{state} {}", recovery.phase), recovery.progress.as_ref());
     }
 }
 

@@ -6,8 +6,10 @@
 pub(crate) mod decision;
 pub(crate) mod gateway;
 pub(crate) mod plan;
+pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod recovery;
+pub(crate) mod snapshot;
 pub(crate) mod status;
 mod table;
 mod time;

@@ -3,6 +3,8 @@
 //! Invariant: a short name stands for a record only if it fits exactly one, compared exactly. Nothing is ever picked
 //! among several, and nothing is completed from a prefix.
 
+pub(crate) mod snapshot;
+
 use salvor_core::name::{Gateway, GatewayName, RecordName, Sandbox, Workspace};
 use salvor_proto::registry::v1::{
     GetDefaultSandboxRequest, ListGatewaysRequest, ListSandboxesRequest,

@@ -3,6 +3,7 @@
 pub(crate) mod stack;
 
 use salvor_devgateway::Dialect;
+use salvor_gateway_adapter::RuntimeSettings;
 use salvor_proto::registry::v1::{Gateway, UpdateGatewayRequest};
 use salvor_runtime::Shutdown;
 use serde_json::json;
@@ -44,7 +45,13 @@ pub(crate) async fn run(args: &UpArgs, output: &Output) -> Result<Exit, Failure>
         orchestrator: args.orchestrator_port,
         adapter: args.adapter_port,
     };
-    let mut stack = Stack::start(Settings { data_dir, ports, devgateway, quick: None }).await?;
+    let runtime = args.runtime_socket.clone().map(|socket| RuntimeSettings {
+        socket,
+        gateways: Vec::new(),
+        live: args.runtime_live,
+    });
+    let settings = Settings { data_dir, ports, devgateway, runtime, quick: None };
+    let mut stack = Stack::start(settings).await?;
     let ended = tokio::select! {
         ended = serve(&mut stack, output) => ended,
         () = shutdown.triggered() => Ok(()),

@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use salvor_proto::registry::v1 as registry;
 
+use super::rules::{OPTIONS, RulesArgs};
+
 /// Capture a live sandbox, or all of a gateway, into records.
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag that can be typed")]
@@ -16,7 +18,7 @@ pub(crate) struct AdoptArgs {
     #[arg(long, value_name = "GATEWAY")]
     pub(crate) gateway: Option<String>,
     /// Every live sandbox of --gateway, or of all gateways
-    #[arg(long, conflicts_with = "name")]
+    #[arg(long, conflicts_with = "name", conflicts_with_all = OPTIONS)]
     pub(crate) all: bool,
     /// Only sandboxes of this workspace, with --all
     #[arg(long, conflicts_with = "name")]
@@ -36,8 +38,8 @@ pub(crate) struct AdoptArgs {
     /// What may be done without a person asking
     #[arg(long, value_enum, conflicts_with = "all")]
     pub(crate) automatic: Option<Automatic>,
-    /// Take the present incarnation into an existing record
-    #[arg(long, conflicts_with = "all")]
+    /// Take the present incarnation into an existing record; its snapshot rules stay
+    #[arg(long, conflicts_with = "all", conflicts_with_all = OPTIONS)]
     pub(crate) rebind: bool,
     /// Make it the default, if nothing is
     #[arg(long, conflicts_with = "all")]
@@ -45,6 +47,9 @@ pub(crate) struct AdoptArgs {
     /// Check everything and store nothing
     #[arg(long, conflicts_with = "all")]
     pub(crate) validate_only: bool,
+    /// What its snapshots cover, and how they are made and kept
+    #[command(flatten)]
+    pub(crate) rules: RulesArgs,
 }
 
 /// What may be done without a person asking.

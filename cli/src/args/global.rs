@@ -46,10 +46,10 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, env = "SALVOR_ORCHESTRATOR", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:7302")]
     pub(crate) orchestrator: String,
-    /// Address of the gateway-adapter, for probes
+    /// Address of the gateway-adapter [default: the one that serves the gateway, and for probes
+    /// http://127.0.0.1:7303]
     #[arg(long, global = true, env = "SALVOR_ADAPTER", value_name = "URL")]
-    #[arg(default_value = "http://127.0.0.1:7303")]
-    pub(crate) adapter: String,
+    pub(crate) adapter: Option<String>,
     /// Authority of the services' certificates, PEM; needed for https addresses
     #[arg(long, global = true, env = "SALVOR_SERVER_CA", value_name = "FILE")]
     pub(crate) server_ca: Option<PathBuf>,

@@ -19,6 +19,13 @@ pub(crate) struct UpArgs {
     /// Loopback port of the gateway-adapter; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7303)]
     pub(crate) adapter_port: u16,
+    /// Socket of this host's container runtime (Docker or Podman): captures sandboxes that their gateway cannot reach, and
+    /// stops leftover containers
+    #[arg(long, env = "SALVOR_RUNTIME_SOCKET", value_name = "SOCKET")]
+    pub(crate) runtime_socket: Option<PathBuf>,
+    /// Capture live sandboxes through the container runtime as well
+    #[arg(long, env = "SALVOR_RUNTIME_LIVE", requires = "runtime_socket")]
+    pub(crate) runtime_live: bool,
     /// Run a development gateway as well, and register it as `dev`
     #[arg(long)]
     pub(crate) with_devgateway: bool,

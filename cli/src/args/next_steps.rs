@@ -6,7 +6,8 @@ use clap::Parser;
 use salvor_core::{
     Denial, Evidence, Fact, FactName, SagaKind, Timestamp, Verdict, Why,
     denial::RecordPart,
-    evidence::{Dialect, IdentityPart, Phase, RecordState},
+    evidence::{Asked, Dialect, IdentityPart, Phase, RecordState},
+    id::{SandboxPath, SnapshotName},
 };
 use salvor_recovery_orchestrator::words::{after_verdict, next_step};
 
@@ -20,8 +21,17 @@ fn nothing_known() -> Evidence {
         gateway: Fact::unknown(Why::Unavailable, ""),
         live: Fact::unknown(Why::Unavailable, ""),
         providers: Fact::unknown(Why::NotAsked, ""),
+        snapshot: Fact::unknown(Why::NotAsked, ""),
+        repository: true,
+        compute: Fact::unknown(Why::NotAsked, ""),
+        copy: Fact::unknown(Why::NotAsked, ""),
         accepted_loss: None,
+        asked: Asked::default(),
     }
+}
+
+fn snapshot() -> SnapshotName {
+    SnapshotName(format!("gateways/g/snapshots/{}", "ab".repeat(32)))
 }
 
 fn denials() -> Vec<Denial> {
@@ -49,6 +59,18 @@ fn denials() -> Vec<Denial> {
         Denial::ProviderMissing { provider: "p".into() },
         Denial::ProviderExpired { provider: "p".into(), at: Timestamp(1) },
         Denial::NoCompleteSnapshot { phase: Phase::Error },
+        Denial::SnapshotNotFound { name: None },
+        Denial::SnapshotIncomplete { name: snapshot() },
+        Denial::SnapshotOfAnother {
+            name: snapshot(),
+            of: nothing_known().target,
+            live: "a".into(),
+        },
+        Denial::SnapshotLacksRoot { name: snapshot(), root: SandboxPath("/sandbox".into()) },
+        Denial::NotReachable { phase: Phase::Error },
+        Denial::ContainerNotFound,
+        Denial::PostureLocked,
+        Denial::CopyExists { live: "a".into() },
         Denial::DataLossNotAccepted,
     ]);
     denials

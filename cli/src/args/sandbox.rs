@@ -50,8 +50,12 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) path: PathName,
     /// Plan a destroy instead
-    #[arg(long, conflicts_with = "path")]
+    #[arg(long, conflicts_with_all = ["path", "accept_data_loss", "snapshot"])]
     pub(crate) destroy: bool,
+    #[command(flatten)]
+    pub(crate) snapshot: SourceArgs,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
 }
 
 /// Options of `recover`.
@@ -65,6 +69,49 @@ pub(crate) struct RecoverArgs {
     /// Execute the plan of this digest only
     #[arg(long, value_name = "DIGEST")]
     pub(crate) plan: Option<String>,
+    #[command(flatten)]
+    pub(crate) snapshot: SourceArgs,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// Options of `rebuild`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RebuildArgs {
+    /// NAME, WORKSPACE/NAME, GATEWAY/WORKSPACE/NAME or the full name; never the default
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) snapshot: SourceArgs,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+/// Which snapshot to bring back.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceArgs {
+    /// Restore this complete snapshot and no other: its full name, or all 64 digits of its id
+    #[arg(long, value_name = "SNAPSHOT")]
+    pub(crate) snapshot: Option<String>,
+}
+
+/// What may be lost.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LossArgs {
+    /// Accept what the plan of this digest loses, without being asked
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) accept_data_loss: Option<String>,
+}
+
+/// How something that takes long is started and followed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
     /// Give the full guard report and start nothing; fails where the real call would
     #[arg(long)]
     pub(crate) validate_only: bool,
@@ -91,9 +138,8 @@ pub(crate) struct WaitArgs {
 pub(crate) struct DestroyArgs {
     /// NAME, WORKSPACE/NAME, GATEWAY/WORKSPACE/NAME or the full name; never the default
     pub(crate) name: String,
-    /// Accept what the plan of this digest loses, without being asked
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) accept_data_loss: Option<String>,
+    #[command(flatten)]
+    pub(crate) loss: LossArgs,
     /// How long the evidence may take to settle before it is decided, at most 60s
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "15s")]
     pub(crate) settle: Duration,

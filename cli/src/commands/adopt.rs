@@ -1,7 +1,9 @@
 //! `adopt`: the only command that makes records.
 
 use salvor_proto::recovery::v1::{AdoptGatewayRequest, AdoptGatewayResponse, AdoptSandboxRequest};
-use salvor_proto::registry::v1::{Agent, AutomaticRecovery, ListGatewaysRequest, ReadinessProbe};
+use salvor_proto::registry::v1::{
+    Agent, AutomaticRecovery, ListGatewaysRequest, ReadinessProbe, SnapshotRules,
+};
 use salvor_proto::time::duration;
 
 use super::request_id;
@@ -57,7 +59,7 @@ fn request(name: String, args: AdoptArgs) -> Result<AdoptSandboxRequest, Failure
         readiness_probe: (!command.is_empty())
             .then(|| ReadinessProbe { command, timeout: Some(duration(args.readiness_timeout)) }),
         automatic_recovery: automatic.into(),
-        snapshot_rules: None,
+        snapshot_rules: (!args.rules.is_empty()).then(|| args.rules.onto(SnapshotRules::default())),
         claim_default: args.default,
         rebind: args.rebind,
     })

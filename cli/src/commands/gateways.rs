@@ -1,6 +1,6 @@
 //! `gateways …`.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use prost_types::FieldMask;
@@ -12,6 +12,7 @@ use salvor_proto::registry::v1::{
     RegisterGatewayRequest, UpdateGatewayRequest,
 };
 
+use super::confirm::typed;
 use super::request_id;
 use crate::args::{Credentials, GatewaysCommand};
 use crate::client::Clients;
@@ -146,12 +147,11 @@ fn confirm(name: &str, output: &Output) -> Result<(), Failure> {
         return Err(refused(format!("{name} keeps its pin: nobody can be asked here"))
             .next(format!("salvor gateways repin {name} --yes")));
     }
-    let label = name.rsplit('/').next().unwrap_or(name);
-    output.note(&format!("Type {label} to believe it from now on:"));
-    let mut typed = String::new();
-    let read = io::stdin().lock().read_line(&mut typed);
-    read.map_err(|error| Failure::internal(error.to_string()))?;
-    if typed.trim() == label { Ok(()) } else { Err(refused(format!("{name} keeps its pin"))) }
+    if typed(name, "believe it from now on", &mut io::stdin().lock(), output)? {
+        Ok(())
+    } else {
+        Err(refused(format!("{name} keeps its pin")))
+    }
 }
 
 async fn probe(clients: &Clients, name: &str, output: &Output) -> Result<Exit, Failure> {

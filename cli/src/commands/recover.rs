@@ -1,18 +1,17 @@
 //! `plan` and `recover`.
 
 use salvor_proto::recovery::v1::{
-    Decision, Plan, PlanRecoveryRequest, RecoverSandboxRequest, Recovery, RecoveryPath, Saga,
-    decision,
+    Decision, Plan, PlanRecoveryRequest, RecoverSandboxRequest, RecoveryPath, decision,
 };
 use salvor_proto::time::duration;
 
 use super::request_id;
-use crate::args::{PathName, PlanArgs, RecoverArgs};
+use super::work::{finish, planned};
+use crate::args::{PlanArgs, RecoverArgs, RunArgs};
 use crate::client::{Clients, within};
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
-use crate::progress::{Progress, follow};
-use crate::render::{self, words};
+use crate::render::{self, Look};
 use crate::resolve;
 
 /// `salvor plan`.
@@ -31,32 +30,36 @@ pub(crate) async fn plan(
         }
         (name, _) => resolve::record_or_default(clients, name.as_deref()).await?,
     };
-    let plan = plan_of(clients, name, args.path, args.destroy).await?;
+    let request = PlanRecoveryRequest {
+        path: RecoveryPath::from(args.path).into(),
+        destroy: args.destroy,
+        accept_data_loss: args.loss.accept_data_loss.clone().unwrap_or_default(),
+        snapshot: resolve::snapshot::of_record(args.snapshot.snapshot.as_deref(), &name)?,
+        name,
+    };
+    let plan = plan_of(clients, request).await?;
     output.message(&plan, render::plan::plan)?;
     Ok(verdict_on(&plan))
 }
 
 /// The plan for one record.
-pub(crate) async fn plan_of(
+pub(super) async fn plan_of(
     clients: &Clients,
-    name: String,
-    path: PathName,
-    destroy: bool,
+    request: PlanRecoveryRequest,
 ) -> Result<Plan, Failure> {
-    let request = PlanRecoveryRequest { name, path: RecoveryPath::from(path).into(), destroy };
     let answer = clients.recovery()?.plan_recovery(request).await?.into_inner();
     answer.plan.ok_or_else(|| Failure::internal("the orchestrator answered no plan"))
 }
 
 /// The guards that refuse, but for the acceptance of losses, which only the real call can give.
-pub(crate) fn refusals(plan: &Plan) -> impl Iterator<Item = &Decision> {
+pub(super) fn refusals(plan: &Plan) -> impl Iterator<Item = &Decision> {
     plan.decisions.iter().filter(|decision| {
         decision.result() != decision::Result::Allow && decision.reason != "DATA_LOSS_NOT_ACCEPTED"
     })
 }
 
 /// Allowed, refused, or not determined: by the first refusal, as the real call would.
-fn verdict_on(plan: &Plan) -> Exit {
+pub(super) fn verdict_on(plan: &Plan) -> Exit {
     match refusals(plan).next() {
         None => Exit::Done,
         Some(first) if first.evidence.iter().any(|fact| !fact.unknown.is_empty()) => {
@@ -74,62 +77,41 @@ pub(crate) async fn run(
 ) -> Result<Exit, Failure> {
     let name = resolve::record_or_default(clients, args.target.name.as_deref()).await?;
     let request = RecoverSandboxRequest {
-        name: name.clone(),
         path: RecoveryPath::from(args.path).into(),
-        request_id: request_id(),
-        validate_only: args.validate_only,
         plan_digest: args.plan.clone().unwrap_or_default(),
-        settle_timeout: Some(duration(args.settle)),
+        accept_data_loss: args.loss.accept_data_loss.clone().unwrap_or_default(),
+        snapshot: resolve::snapshot::of_record(args.snapshot.snapshot.as_deref(), &name)?,
+        name,
+        ..RecoverSandboxRequest::default()
     };
-    let request = within(args.settle, request);
-    let mut answer = clients.recovery()?.recover_sandbox(request).await?.into_inner();
-    let started = answer.recovery.as_ref().filter(|_| !args.validate_only);
-    let Some(started) = started else {
-        output.message(&answer, |answer, look| match &answer.plan {
-            Some(plan) => render::plan::plan(plan, look),
-            None => format!(
-                "{name} is live: nothing to do\n{}",
-                render::next(&format!("salvor connect {name}"), look)
-            ),
-        })?;
-        return Ok(Exit::Done);
-    };
-    announce(started, answer.plan.as_ref(), output);
-    if args.wait.no_wait {
-        output.message(&answer, |answer, look| {
-            answer.recovery.as_ref().map_or_else(String::new, |r| render::recovery::whole(r, look))
-        })?;
-        return Ok(Exit::Done);
-    }
-    let ended = to_the_end(clients, &started.name, args.wait.timeout, output).await?;
-    let exit = Exit::from(ended.state());
-    answer.recovery = Some(ended);
-    output.message(&answer, |answer, look| {
-        answer.recovery.as_ref().map_or_else(String::new, |r| render::recovery::end(r, look))
-    })?;
-    Ok(exit)
+    start(clients, request, &args.run, output).await
 }
 
-/// Says which recovery it is, and on which plan.
-pub(crate) fn announce(recovery: &Recovery, plan: Option<&Plan>, output: &Output) {
-    let saga: Saga = recovery.saga();
-    let guards = plan.map_or(0, |plan| plan.decisions.len());
-    output.note(&format!("{}: {}, allowed by {guards} guards", recovery.name, words::saga(saga)));
-}
-
-/// Follows a recovery with its steps on stderr.
-pub(crate) async fn to_the_end(
+/// Starts a recovery and follows it; `request` says of what and which way.
+pub(super) async fn start(
     clients: &Clients,
-    name: &str,
-    timeout: std::time::Duration,
+    request: RecoverSandboxRequest,
+    run: &RunArgs,
     output: &Output,
-) -> Result<Recovery, Failure> {
-    let mut progress = Progress::new(output);
-    follow(clients, name, timeout, |recovery| {
-        progress.show(recovery);
-        Ok(())
-    })
-    .await
+) -> Result<Exit, Failure> {
+    let name = request.name.clone();
+    let request = RecoverSandboxRequest {
+        request_id: request_id(),
+        validate_only: run.validate_only,
+        settle_timeout: Some(duration(run.settle)),
+        ..request
+    };
+    let request = within(run.settle, request);
+    let answer = clients.recovery()?.recover_sandbox(request).await?.into_inner();
+    match answer.recovery.clone().filter(|_| !run.validate_only) {
+        Some(started) => finish(clients, answer, &started, &run.wait, output).await,
+        None => planned(&answer, |look| nothing_to_do(&name, look), output),
+    }
+}
+
+fn nothing_to_do(name: &str, look: Look) -> String {
+    let next = render::next(&format!("salvor connect {name}"), look);
+    format!("{name} is live: nothing to do\n{next}")
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use salvor_proto::recovery::v1::{
     ListRecoveriesRequest, ListRecoveriesResponse, Recovery, RetryRecoveryRequest,
 };
 
-use super::recover::to_the_end;
+use super::page_size;
+use super::work::to_the_end;
 use crate::args::{DecisionsArgs, RecoveriesCommand};
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
@@ -80,7 +81,7 @@ pub(crate) async fn kept(
 ) -> Result<ListDecisionsResponse, Failure> {
     let mut client = clients.recovery()?;
     let mut all = ListDecisionsResponse::default();
-    while let Some(page_size) = wanted(limit, all.decisions.len()) {
+    while let Some(page_size) = page_size(limit, all.decisions.len(), PAGE) {
         let request = ListDecisionsRequest {
             parent: parent.clone(),
             page_size,
@@ -106,7 +107,7 @@ pub(crate) async fn list(
 ) -> Result<ListRecoveriesResponse, Failure> {
     let mut client = clients.recovery()?;
     let mut all = ListRecoveriesResponse::default();
-    while let Some(page_size) = wanted(limit, all.recoveries.len()) {
+    while let Some(page_size) = page_size(limit, all.recoveries.len(), PAGE) {
         let request = ListRecoveriesRequest {
             sandbox: sandbox.clone(),
             open_only,
@@ -121,12 +122,6 @@ pub(crate) async fn list(
         }
     }
     Ok(all)
-}
-
-fn wanted(limit: u32, held: usize) -> Option<i32> {
-    let held = u32::try_from(held).unwrap_or(u32::MAX);
-    let wanted = limit.saturating_sub(held).min(PAGE);
-    i32::try_from(wanted).ok().filter(|wanted| *wanted > 0)
 }
 
 fn shown(recovery: Option<Recovery>, output: &Output) -> Result<Exit, Failure> {

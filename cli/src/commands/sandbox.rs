@@ -5,6 +5,7 @@ use salvor_proto::recovery::v1::{
 };
 use salvor_proto::registry::v1::ListSandboxesRequest;
 
+use super::page_size;
 use crate::args::{ListArgs, Target};
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
@@ -25,15 +26,10 @@ pub(crate) async fn list(
     let parent = format!("{gateway}/workspaces/{}", args.workspace.as_deref().unwrap_or("-"));
     let mut registry = clients.registry()?;
     let mut all = salvor_proto::registry::v1::ListSandboxesResponse::default();
-    loop {
-        let held = u32::try_from(all.sandboxes.len()).unwrap_or(u32::MAX);
-        let wanted = args.limit.saturating_sub(held).min(PAGE);
-        if wanted == 0 {
-            break;
-        }
+    while let Some(page_size) = page_size(args.limit, all.sandboxes.len(), PAGE) {
         let request = ListSandboxesRequest {
             parent: parent.clone(),
-            page_size: i32::try_from(wanted).unwrap_or(i32::MAX),
+            page_size,
             page_token: std::mem::take(&mut all.next_page_token),
             sandbox: String::new(),
             show_deleted: args.deleted,

@@ -1,5 +1,7 @@
 //! The demonstration, act by act.
 
+mod second;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
@@ -42,6 +44,19 @@ pub(super) struct Story<'a> {
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Told {
+    /// The sandbox alone.
+    pub(super) first: Act,
+    /// The sandbox with what was in it.
+    pub(super) second: Act,
+    /// The snapshot that the second recovery was to restore.
+    pub(super) snapshot: String,
+    /// All of it.
+    pub(super) took: Duration,
+}
+
+/// One loss and its recovery.
+#[derive(Debug, Default)]
+pub(super) struct Act {
     /// The recovery at its end.
     pub(super) recovery: Recovery,
     /// Every decision that it rests on.
@@ -52,8 +67,6 @@ pub(super) struct Told {
     pub(super) live_id: String,
     /// What is not as it should be at the end; empty if all is verified.
     pub(super) problems: Vec<String>,
-    /// All of it.
-    pub(super) took: Duration,
 }
 
 // === impl Story ===
@@ -83,12 +96,19 @@ impl<'a> Story<'a> {
         let lost_id = self.create().await?;
         self.adopt().await?;
         self.act("the container is removed behind the gateway's back");
+        let first = self.lose_and_recover(lost_id).await?;
+        let (second, snapshot) = self.second_act(first.live_id.clone()).await?;
+        Ok(Told { first, second, snapshot, took: begun.elapsed() })
+    }
+
+    /// What both acts have in common.
+    async fn lose_and_recover(&self, lost_id: String) -> Result<Act, Failure> {
         self.lose().await?;
         self.ask().await?;
         let recovery = self.recover().await?;
         let decisions = self.explain(&recovery).await?;
         let (live_id, problems) = self.verify(&recovery, &decisions, &lost_id).await?;
-        Ok(Told { recovery, decisions, lost_id, live_id, problems, took: begun.elapsed() })
+        Ok(Act { recovery, decisions, lost_id, live_id, problems })
     }
 
     async fn create(&self) -> Result<String, Failure> {
@@ -225,8 +245,7 @@ impl<'a> Story<'a> {
                 "a guard refused",
             ),
         ];
-        let wrong = claims.into_iter().filter(|(holds, _)| !holds);
-        Ok((live_id, wrong.map(|(_, problem)| problem.to_owned()).collect()))
+        Ok((live_id, wrong(claims)))
     }
 
     async fn status(&self) -> Result<salvor_proto::recovery::v1::SandboxStatus, Failure> {
@@ -269,6 +288,12 @@ impl<'a> Story<'a> {
             self.output.text(text);
         }
     }
+}
+
+/// The claims that do not hold.
+fn wrong<const N: usize>(claims: [(bool, &str); N]) -> Vec<String> {
+    let wrong = claims.into_iter().filter(|(holds, _)| !holds);
+    wrong.map(|(_, problem)| problem.to_owned()).collect()
 }
 
 fn stuck(problem: &str) -> Failure {

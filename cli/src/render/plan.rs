@@ -1,8 +1,9 @@
 //! A plan: verdict, every decision, what would be done and what would be lost.
 
-use salvor_proto::recovery::v1::{Plan, Saga};
+use salvor_proto::recovery::v1::{Plan, Saga, WorkspaceSource};
+use salvor_proto::time::plain;
 
-use super::{Look, Tone, clean, decision, next, status::field, words};
+use super::{Look, Tone, clean, decision, next, status::field, time, words};
 
 /// All of it.
 pub(crate) fn plan(plan: &Plan, look: Look) -> String {
@@ -18,6 +19,9 @@ pub(crate) fn plan(plan: &Plan, look: Look) -> String {
     if !plan.digest.is_empty() {
         text.push_str(&field("digest", &plan.digest, look));
     }
+    if let Some(source) = &plan.source {
+        text.push_str(&self::source(source, look));
+    }
     if !plan.decisions.is_empty() {
         text.push_str("decisions\n");
         text.push_str(&decision::lines(&plan.decisions, look));
@@ -28,6 +32,31 @@ pub(crate) fn plan(plan: &Plan, look: Look) -> String {
     if !plan.next_step.is_empty() {
         text.push_str(&next(&plan.next_step, look));
     }
+    text
+}
+
+/// Where the workspace's content will come from, and what of it is not covered.
+fn source(source: &WorkspaceSource, look: Look) -> String {
+    let Some((tone, from)) = words::source(source.kind()) else { return String::new() };
+    let mut text = field("content", &look.paint(tone, from), look);
+    if !source.snapshot.is_empty() {
+        let read = look.ago(source.snapshot_time.as_ref());
+        text.push_str(&field(
+            "snapshot",
+            &format!("{}, read {read}", clean(&source.snapshot)),
+            look,
+        ));
+    }
+    for (label, paths) in [("covered", &source.covered), ("excluded", &source.excluded)] {
+        if !paths.is_empty() {
+            text.push_str(&field(label, &clean(&paths.join(", ")), look));
+        }
+    }
+    let at_risk = match &source.at_risk {
+        Some(at_risk) => time::span(plain(at_risk)),
+        None => "all of it: no complete snapshot is known".to_owned(),
+    };
+    text.push_str(&field("at risk", &at_risk, look));
     text
 }
 

@@ -18,11 +18,12 @@ pub(crate) fn list(records: &[Sandbox], look: Look) -> String {
             words::posture(record.posture.as_ref()),
             (Tone::Plain, agents(record)),
             (Tone::Plain, image.map_or_else(|| "-".to_owned(), |spec| spec.image.clone())),
+            snapshot(record, look),
             (Tone::Plain, look.age(record.create_time.as_ref())),
             (Tone::Plain, look.age(record.update_time.as_ref())),
         ]
     });
-    let header = ["SANDBOX", "STATE", "POSTURE", "AGENT", "IMAGE", "AGE", "CHANGED"];
+    let header = ["SANDBOX", "STATE", "POSTURE", "AGENT", "IMAGE", "SNAPSHOT", "AGE", "CHANGED"];
     table(&header, rows.collect(), "no records; capture a live sandbox: salvor adopt NAME", look)
 }
 
@@ -97,6 +98,17 @@ pub(crate) fn change(change: &WatchSandboxesResponse, look: Look) -> Option<Stri
             look.paint(Tone::Bad, "changed, and cannot be decoded")
         )),
         Event::Progress(_) => None,
+    }
+}
+
+/// How old its newest complete snapshot is; `-` if none is declared.
+fn snapshot(record: &Sandbox, look: Look) -> (Tone, String) {
+    let last = record.snapshot_status.as_ref().and_then(|known| known.last_complete_time.as_ref());
+    let declared = record.snapshot_rules.as_ref().is_some_and(|rules| !rules.roots.is_empty());
+    match last {
+        Some(_) => (Tone::Plain, look.age(last)),
+        None if declared => (Tone::Warn, "none".to_owned()),
+        None => (Tone::Dim, "-".to_owned()),
     }
 }
 

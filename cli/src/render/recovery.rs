@@ -89,6 +89,20 @@ fn result(result: &RecoveryResult, look: Look) -> String {
     if result.is_default {
         text.push_str(&field("default", "yes", look));
     }
+    for (label, value) in [("taken", &result.snapshot_taken), ("copy", &result.copy)] {
+        if !value.is_empty() {
+            text.push_str(&field(label, &clean(value), look));
+        }
+    }
+    if !result.snapshot_restored.is_empty() {
+        let read = look.ago(result.snapshot_restored_time.as_ref());
+        let said = format!("{}, read {read}", clean(&result.snapshot_restored));
+        text.push_str(&field("restored", &said, look));
+    }
+    for container in &result.kept_compute {
+        let said = format!("container {}, stopped and not removed", clean(container));
+        text.push_str(&field("kept", &said, look));
+    }
     if !result.summary.is_empty() {
         text.push_str(&field("summary", &clean(&result.summary), look));
     }

@@ -4,7 +4,7 @@ use salvor_proto::gateway::v1::{GatewayView, LiveView, gateway_view, live_view};
 use salvor_proto::recovery::v1::{ConnectSandboxResponse, GetVerdictResponse, SandboxStatus};
 use salvor_proto::registry::v1::Sandbox;
 
-use super::{Look, Tone, clean, decision, next, short, time, words};
+use super::{Look, Tone, clean, decision, next, short, snapshot, time, words};
 
 /// `label  value`, aligned.
 pub(crate) fn field(label: &str, value: &str, look: Look) -> String {
@@ -22,6 +22,7 @@ pub(crate) fn status(status: &SandboxStatus, look: Look) -> String {
     text.push_str(&field("live", &live(status.live.as_ref(), look), look));
     text.push_str(&field("verdict", &look.paint(tone, verdict), look));
     text.push_str(&field("because", &clean(&status.explanation), look));
+    text.push_str(&snapshot::known(record, status.data_at_risk.as_ref(), look));
     if !status.open_recovery.is_empty() {
         text.push_str(&field("recovery", &status.open_recovery, look));
     }

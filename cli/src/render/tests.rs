@@ -92,6 +92,7 @@ fn a_lost_sandbox_shows_record_owner_live_view_verdict_and_next_step() {
         explanation: "gateways/lab says that the sandbox does not exist".into(),
         next_step: format!("salvor recover {NAME}"),
         open_recovery: String::new(),
+        data_at_risk: None,
     };
     let expected = "\
 sandbox    gateways/lab/workspaces/default/sandboxes/coder
@@ -167,6 +168,75 @@ next: wait 4s
 }
 
 #[test]
+fn a_plan_says_where_the_content_comes_from() {
+    let source = recovery::WorkspaceSource {
+        kind: recovery::workspace_source::Kind::Snapshot.into(),
+        snapshot: "gateways/lab/snapshots/ab".into(),
+        snapshot_time: Some(ago(17 * 60)),
+        covered: vec!["/sandbox".into(), "/data".into()],
+        excluded: vec!["*.log".into()],
+        at_risk: Some(prost_types::Duration { seconds: 17 * 60, nanos: 0 }),
+    };
+    let plan = recovery::Plan {
+        sandbox: NAME.into(),
+        saga: recovery::Saga::Rebuild.into(),
+        verdict: recovery::Verdict::Live.into(),
+        allowed: true,
+        source: Some(source.clone()),
+        ..Default::default()
+    };
+    let expected = "\
+sandbox    gateways/lab/workspaces/default/sandboxes/coder
+verdict    LIVE
+path       rebuild
+result     allowed
+content    a snapshot that was taken before
+snapshot   gateways/lab/snapshots/ab, read 17m ago
+covered    /sandbox, /data
+excluded   *.log
+at risk    17m
+";
+    assert_eq!(plan::plan(&plan, look()), expected);
+    let nowhere = recovery::WorkspaceSource {
+        kind: recovery::workspace_source::Kind::None.into(),
+        ..Default::default()
+    };
+    let text = plan::plan(&recovery::Plan { source: Some(nowhere), ..plan }, look());
+    assert!(
+        text.contains(
+            "content    nowhere: it would come back without its files\nat risk    all of it"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_finished_recovery_names_its_snapshots_and_what_was_kept() {
+    let result = recovery::RecoveryResult {
+        snapshot_taken: "gateways/lab/snapshots/aa".into(),
+        snapshot_restored: "gateways/lab/snapshots/bb".into(),
+        snapshot_restored_time: Some(ago(180)),
+        copy: "gateways/lab/workspaces/default/sandboxes/other".into(),
+        kept_compute: vec!["c0ffee".into()],
+        ..Default::default()
+    };
+    let recovery = recovery::Recovery {
+        state: recovery::recovery::State::Succeeded.into(),
+        done: true,
+        result: Some(result),
+        ..Default::default()
+    };
+    let expected = "\
+outcome    SUCCEEDED
+taken      gateways/lab/snapshots/aa
+copy       gateways/lab/workspaces/default/sandboxes/other
+restored   gateways/lab/snapshots/bb, read 3m ago
+kept       container c0ffee, stopped and not removed
+";
+    assert_eq!(super::recovery::end(&recovery, look()), expected);
+}
+
+#[test]
 fn a_finished_recovery_shows_its_parts() {
     let part = |outcome: recovery::part::Outcome, message: &str| {
         Some(recovery::Part { outcome: outcome.into(), message: message.into() })
@@ -218,14 +288,21 @@ fn records_line_up_and_the_default_is_starred() {
     let other = registry::Sandbox {
         name: "gateways/l/workspaces/w/sandboxes/x".into(),
         state: registry::sandbox::State::Destroyed.into(),
+        snapshot_status: Some(registry::SnapshotStatus {
+            last_complete_time: Some(ago(17 * 60)),
+            ..Default::default()
+        }),
         ..Default::default()
     };
     let expected = "\
-SANDBOX              STATE      POSTURE          AGENT            IMAGE  AGE  CHANGED
-lab/default/coder *  ACTIVE     locked, pending  claude-code@2.1  img:1  5m   40s
-l/w/x                DESTROYED  -                -                -      -    -
+SANDBOX              STATE      POSTURE          AGENT            IMAGE  SNAPSHOT  AGE  CHANGED
+lab/default/coder *  ACTIVE     locked, pending  claude-code@2.1  img:1  -         5m   40s
+l/w/x                DESTROYED  -                -                -      17m       -    -
 ";
     assert_eq!(record::list(&[record(), other], look()), expected);
+    let rules = registry::SnapshotRules { roots: vec!["/a".into()], ..Default::default() };
+    let declared = registry::Sandbox { snapshot_rules: Some(rules), ..record() };
+    assert!(record::list(&[declared], look()).contains("img:1  none"));
     assert!(record::list(&[], look()).contains("salvor adopt"));
 }
 

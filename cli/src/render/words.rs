@@ -1,6 +1,7 @@
 //! Enums as words, each with its tone.
 
-use salvor_proto::gateway::v1::{Phase, UnknownReason};
+use salvor_proto::gateway::v1::{Channel, Phase, UnknownReason, snapshot};
+use salvor_proto::recovery::v1::workspace_source::Kind;
 use salvor_proto::recovery::v1::{Saga, Verdict, part::Outcome, recovery::State};
 use salvor_proto::registry::v1::{Dialect, posture, sandbox};
 
@@ -57,6 +58,10 @@ pub(crate) fn saga(saga: Saga) -> &'static str {
         Saga::StaleRecovery => "stale_recovery",
         Saga::Revive => "revive",
         Saga::Rebuild => "rebuild",
+        Saga::Snapshot => "snapshot",
+        Saga::Restore => "restore",
+        Saga::Copy => "copy",
+        Saga::Prune => "prune",
         Saga::Destroy => "destroy",
     }
 }
@@ -81,6 +86,36 @@ pub(crate) fn phase(phase: Phase) -> (Tone, &'static str) {
 /// Why something is not known.
 pub(crate) fn unknown(reason: UnknownReason) -> &'static str {
     after(reason.as_str_name(), "UNKNOWN_REASON_")
+}
+
+/// Whether a snapshot may be selected.
+pub(crate) fn snapshot_state(state: snapshot::State) -> (Tone, &'static str) {
+    let tone = match state {
+        snapshot::State::Complete => Tone::Good,
+        snapshot::State::Incomplete => Tone::Warn,
+        snapshot::State::Unspecified => Tone::Dim,
+    };
+    (tone, after(state.as_str_name(), "STATE_"))
+}
+
+/// How bytes were read.
+pub(crate) fn channel(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Unspecified => "-",
+        Channel::Exec => "exec",
+        Channel::Runtime => "runtime",
+    }
+}
+
+/// Where a workspace's content will come from; `None` where that does not apply.
+pub(crate) fn source(kind: Kind) -> Option<(Tone, &'static str)> {
+    match kind {
+        Kind::Unspecified => None,
+        Kind::Exec => Some((Tone::Plain, "a snapshot to be taken over the gateway's exec")),
+        Kind::Runtime => Some((Tone::Plain, "a snapshot to be taken from the container itself")),
+        Kind::Snapshot => Some((Tone::Plain, "a snapshot that was taken before")),
+        Kind::None => Some((Tone::Bad, "nowhere: it would come back without its files")),
+    }
 }
 
 /// Which wire.

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) ports: Ports,
     /// A development gateway as well.
     pub(crate) devgateway: Option<DevGatewaySettings>,
+    /// The host's container runtime.
+    pub(crate) runtime: Option<adapter::RuntimeSettings>,
     /// Settle windows of this length, and intervals to fit; none takes the services' defaults.
     pub(crate) quick: Option<Duration>,
 }
@@ -74,7 +76,7 @@ struct Service {
 impl Stack {
     /// Binds every port, then starts everything.
     pub(crate) async fn start(settings: Settings) -> Result<Self, Failure> {
-        let Settings { data_dir, ports, devgateway, quick } = settings;
+        let Settings { data_dir, ports, devgateway, runtime, quick } = settings;
         let at_registry = bind("--registry-port", ports.registry).await?;
         let at_orchestrator = bind("--orchestrator-port", ports.orchestrator).await?;
         let at_adapter = bind("--adapter-port", ports.adapter).await?;
@@ -87,7 +89,7 @@ impl Stack {
         };
         let registry = start_registry(&data_dir, at_registry).await?;
         let url = url(registry.address);
-        let adapter = start_adapter(&url, quick, at_adapter)?;
+        let adapter = start_adapter(&data_dir, &url, runtime, quick, at_adapter)?;
         let orchestrator = start_orchestrator(&data_dir, &url, quick, at_orchestrator).await?;
         Ok(Self { orchestrator, adapter, registry, devgateway, data_dir })
     }
@@ -182,12 +184,21 @@ async fn start_registry(data_dir: &Path, listener: TcpListener) -> Result<Servic
 }
 
 fn start_adapter(
+    data_dir: &Path,
     registry: &str,
+    runtime: Option<adapter::RuntimeSettings>,
     quick: Option<Duration>,
     listener: TcpListener,
 ) -> Result<Service, Failure> {
     let address = local(&listener)?;
     let mut config = adapter::Config::new(registry);
+    let repository = adapter::local_repository(&data_dir.join("adapter"));
+    config.repository = Some(repository.map_err(|error| {
+        Failure::usage("BAD_DATA_DIR", chain(&error))
+            .next("choose another directory with --data-dir DIRECTORY")
+    })?);
+    config.data = Some(data_dir.join("adapter"));
+    config.runtime = runtime;
     if let Some(settle) = quick {
         config.heartbeat_interval = settle / 4;
         config.refresh_interval = settle / 4;

@@ -23,6 +23,13 @@ fn a_lost_sandbox_comes_back_on_either_wire() {
             assert_eq!(decision["result"], "allow");
             assert!(!decision["claim"].as_str().unwrap().is_empty());
         }
+        let second = &told["second_act"];
+        assert_eq!(second["path"], "stale_recovery", "{dialect}");
+        assert_eq!(second["outcome"], "succeeded", "{second}");
+        assert_eq!(second["lost_id"], told["live_id"], "what the first act brought back is lost");
+        assert!(second["snapshot"].as_str().unwrap().starts_with("gateways/demo/snapshots/"));
+        let restored = second["steps"].as_array().unwrap();
+        assert!(restored.iter().any(|step| step["step"] == "restore_workspace"), "{restored:?}");
         let steps = told["steps"].as_array().unwrap();
         assert!(steps.iter().any(|step| step["step"] == "create"), "{steps:?}");
         let text = stdout(&output) + &stderr(&output);

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -87,4 +88,17 @@ impl Drop for Up {
 pub(crate) fn signal(name: &str, process: u32) {
     let sent = Command::new("kill").args([format!("-{name}"), process.to_string()]).status();
     assert!(sent.unwrap().success());
+}
+
+/// Runs a command for programs until it ends with `wanted`; the adapter needs a moment to hear of a gateway, the gateway to make a sandbox.
+pub(crate) fn until(up: &Up, args: &[&str], wanted: i32) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    loop {
+        let output = up.salvor(&[args, &["-o", "json"]].concat());
+        if output.status.code() == Some(wanted) {
+            return last_line(&output);
+        }
+        assert!(Instant::now() < deadline, "{args:?}: {}{}", stdout(&output), stderr(&output));
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

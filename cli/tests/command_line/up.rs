@@ -1,26 +1,12 @@
 //! All three services in one process, and the other commands against them.
 
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
 
 use salvor_devgateway::Dialect;
 use salvor_devgateway::user::{Seed, User};
 use serde_json::Value;
 
-use super::support::{Up, last_line, salvor, stderr, stdout};
-
-/// Runs a command for programs until it ends with `wanted`; the adapter needs a moment to hear of a gateway, the gateway to make a sandbox.
-fn until(up: &Up, args: &[&str], wanted: i32) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(40);
-    loop {
-        let output = up.salvor(&[args, &["-o", "json"]].concat());
-        if output.status.code() == Some(wanted) {
-            return last_line(&output);
-        }
-        assert!(Instant::now() < deadline, "{args:?}: {}{}", stdout(&output), stderr(&output));
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
+use super::support::{Up, salvor, stderr, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_sandbox_through_its_whole_life() {
@@ -67,6 +53,37 @@ async fn one_sandbox_through_its_whole_life() {
     assert!(!decisions["decisions"].as_array().unwrap().is_empty());
     until(&up, &["status"], 9);
     assert_eq!(up.end(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_are_declared_shown_and_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let up = Up::start(dir.path(), &["--with-devgateway", "--devgateway-port", "0"]);
+    let user = User::new(up.address("devgateway"), Dialect::V0_0).unwrap();
+    user.create("coder", &Seed { image: "img:1".to_owned(), ..Seed::default() }).await.unwrap();
+    until(&up, &["gateways", "probe", "dev"], 0);
+    let adopt = ["adopt", "coder", "--snapshot-root", "/sandbox", "--snapshot-interval", "1h"];
+    let adopted = until(&up, &adopt, 0);
+    assert_eq!(adopted["snapshotRules"]["roots"][0], "/sandbox", "{adopted}");
+    assert_eq!(adopted["snapshotRules"]["interval"], "3600s");
+
+    let change = ["snapshot", "rules", "coder", "--keep-daily", "7", "--clear", "interval"];
+    let check = until(&up, &[&change[..], &["--validate-only"]].concat(), 0);
+    assert_eq!(check["snapshotRules"]["retention"]["keepDaily"], 7, "{check}");
+    let shown = until(&up, &["snapshot", "rules", "coder"], 0);
+    assert_eq!(shown["snapshotRules"], adopted["snapshotRules"], "a check stores nothing");
+    until(&up, &change, 0);
+    let shown = until(&up, &["snapshot", "rules", "coder"], 0);
+    assert_eq!(shown["snapshotRules"]["retention"]["keepDaily"], 7);
+    assert_eq!(shown["snapshotRules"]["interval"], Value::Null);
+    assert_eq!(shown["snapshotRules"]["roots"][0], "/sandbox", "what is not given stays");
+
+    let bad = ["snapshot", "rules", "coder", "--snapshot-root", "relative"];
+    let error = until(&up, &bad, 2)["error"].clone();
+    assert!(error["message"].as_str().unwrap().contains("roots[0]"), "{error}");
+    until(&up, &["snapshot", "rules", "coder", "--clear", "all"], 0);
+    let shown = until(&up, &["snapshot", "rules", "coder"], 0);
+    assert_eq!(shown["snapshotRules"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

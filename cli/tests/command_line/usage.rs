@@ -24,6 +24,8 @@ fn help_names_every_command_and_every_exit_code() {
         "status",
         "plan",
         "recover",
+        "rebuild",
+        "snapshot",
         "connect",
         "destroy",
         "verdict",
@@ -66,6 +68,16 @@ fn what_cannot_be_right_ends_with_2() {
         &["list", "--registry", "https://127.0.0.1:1"],
         &["list", "--client-cert", "only.pem", "--registry", "https://127.0.0.1:1"],
         &["adopt", "g/w/s", "--gateway", "other"],
+        &["rebuild"],
+        &["rebuild", "g/w/s", "--yes", "--snapshot", "abab"],
+        &["snapshot", "restore", "g/w/s"],
+        &["snapshot", "restore", "--snapshot", "x"],
+        &["snapshot", "restore", "g/w/s", "--snapshot", "latest"],
+        &["snapshot", "show", "gateways/g/snapshots/abab"],
+        &["snapshot", "show", "abab", "--gateway", "g"],
+        &["snapshot", "prune"],
+        &["snapshot", "rules", "--snapshot-interval", "1h"],
+        &["snapshot", "create", "x", "--channel", "carrier-pigeon"],
     ] {
         let output = salvor(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
@@ -98,6 +110,10 @@ fn a_service_that_is_away_is_named_with_what_to_run() {
         &["--orchestrator", &address, "status", "g/w/coder"],
         &["--orchestrator", &address, "guards"],
         &["--adapter", &address, "gateways", "probe", "g"],
+        &["--adapter", &address, "snapshot", "list", "--gateway", "g"],
+        &["--registry", &address, "snapshot", "list", "--gateway", "g"],
+        &["--orchestrator", &address, "snapshot", "create", "g/w/coder"],
+        &["--orchestrator", &address, "rebuild", "g/w/coder"],
     ] {
         let output = salvor(args);
         assert_eq!(output.status.code(), Some(4), "{args:?}: {}", stderr(&output));
@@ -106,6 +122,12 @@ fn a_service_that_is_away_is_named_with_what_to_run() {
         assert!(text.contains("next: salvor up"), "{text}");
         assert!(stdout(&output).is_empty());
     }
+}
+
+#[test]
+fn a_part_of_an_id_is_refused_with_a_sentence_that_says_so() {
+    let output = salvor(&["snapshot", "show", "abababababab", "--gateway", "g"]);
+    assert!(stderr(&output).contains("give all 64 digits"), "{}", stderr(&output));
 }
 
 #[test]
