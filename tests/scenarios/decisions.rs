@@ -112,10 +112,19 @@ in_both_dialects! {
         let request = pb::DestroySandboxRequest { name: ready.clone(), ..Default::default() };
         let status = fleet.recovery.clone().destroy_sandbox(request).await.unwrap_err();
         reached.take(&whole(&fleet, &ready, &status, no, "DATA_LOSS_NOT_ACCEPTED").await);
+        let request = pb::RecoverSandboxRequest {
+            name: gone.clone(),
+            snapshot: format!("gateways/lab/snapshots/{}", "0e".repeat(32)),
+            ..Default::default()
+        };
+        let status = fleet.recovery.clone().recover_sandbox(request).await.unwrap_err();
+        reached.take(&whole(&fleet, &gone, &status, no, "SNAPSHOT_NOT_FOUND").await);
         before.assert_untouched(&fleet).await;
 
+        // A repository and a runtime that say nothing are not in this world.
+        let but = ["record_is_active", "snapshots_are_known", "compute_is_known"];
         // A record that is not active is held by a recovery or a tombstone, which answer before any plan is made.
-        reached.assert_all_of(&fleet, Saga::StaleRecovery, &["record_is_active"]).await;
+        reached.assert_all_of(&fleet, Saga::StaleRecovery, &but).await;
         reached.assert_all_of(&fleet, Saga::Revive, &["record_is_active"]).await;
         reached.assert_all_of(&fleet, Saga::Destroy, &["record_is_active"]).await;
         fleet.stop().await;

@@ -133,7 +133,7 @@ async fn t00_an_unknown_path_digest_id_or_wait_is_refused_and_nothing_begins() {
     ] {
         field(&api.clone().recover_sandbox(request).await.unwrap_err(), bad);
     }
-    let request = pb::PlanRecoveryRequest { name: name.clone(), path: 99, destroy: false };
+    let request = pb::PlanRecoveryRequest { name: name.clone(), path: 99, ..Default::default() };
     field(&api.clone().plan_recovery(request).await.unwrap_err(), "path");
     // A plan that is well formed, and not the one there is.
     let request = pb::RecoverSandboxRequest { plan_digest: "ab".repeat(32), ..good() };

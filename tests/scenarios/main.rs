@@ -3,8 +3,10 @@
 
 mod adopt;
 mod concurrent;
+mod containers;
 mod decisions;
 mod destroy;
+mod fenced;
 mod foreign;
 mod given;
 mod inconsistent;
@@ -14,8 +16,10 @@ mod observer;
 mod policy;
 mod posture;
 mod reads;
+mod rebuild;
 mod resume;
 mod revive;
+mod snapshots;
 mod stale;
 mod support;
 mod unknown;

@@ -28,7 +28,12 @@ async fn read_all(fleet: &Fleet, name: &str) {
     for (path, destroy) in
         [(AUTO, false), (REBUILD, false), (pb::RecoveryPath::Revive, false), (AUTO, true)]
     {
-        let request = pb::PlanRecoveryRequest { name: name.clone(), path: path.into(), destroy };
+        let request = pb::PlanRecoveryRequest {
+            name: name.clone(),
+            path: path.into(),
+            destroy,
+            ..Default::default()
+        };
         api.plan_recovery(request).await.unwrap();
         let settle_timeout = Some(prost_types::Duration::default());
         let validate_only = true;

@@ -105,14 +105,28 @@ async fn not_startable(dialect: Dialect, gateway_reason: &str) {
     for path in [AUTO, REBUILD] {
         let refused = fleet.ask(&name, path).await.unwrap_err();
         assert_eq!(reason(&refused), "NO_COMPLETE_SNAPSHOT");
-        assert!(next_step(&refused).contains("salvor plan --destroy"), "{refused:?}");
+        let step = format!("salvor plan --path rebuild {name}");
+        assert!(next_step(&refused).starts_with(&step), "{refused:?}");
     }
     assert_eq!(mutations(&fleet), [""; 0]);
     assert_eq!(control.sandbox("coder").unwrap().id, id);
     assert_eq!(recorded(&fleet, &name).await, before);
-    // The step that was named works in this state.
-    let destroyed = fleet.destroy(&name).await.unwrap();
-    assert_eq!(destroyed.state(), State::Succeeded, "{destroyed:#?}");
+    // The step that was named works in this state, and says what it takes to go on.
+    let request =
+        pb::PlanRecoveryRequest { name: name.clone(), path: REBUILD.into(), ..Default::default() };
+    let plan = fleet.recovery.clone().plan_recovery(request).await.unwrap().into_inner();
+    let plan = plan.plan.unwrap();
+    assert!(plan.losses.iter().any(|loss| loss.contains("workspace")), "{plan:#?}");
+    let request = pb::RecoverSandboxRequest {
+        name: name.clone(),
+        path: REBUILD.into(),
+        accept_data_loss: plan.digest,
+        ..Default::default()
+    };
+    let accepted = fleet.recovery.clone().recover_sandbox(request).await.unwrap().into_inner();
+    let rebuilt = fleet.wait(&accepted.recovery.unwrap().name).await.unwrap();
+    assert_eq!(rebuilt.state(), State::Degraded, "{rebuilt:#?}");
+    assert_eq!(rebuilt.result.unwrap().data.unwrap().outcome(), Outcome::Lost);
     fleet.stop().await;
 }
 
@@ -133,7 +147,7 @@ async fn t23_a_refused_start_leaves_the_record_as_it_was() {
     let before = recorded(&fleet, &name).await;
     let control = lab(&fleet).control.clone();
     control.fault(Fault::fail("StartSandbox", Code::FailedPrecondition, "no capacity"));
-    let recovery = fleet.recover(&name, AUTO).await.unwrap();
+    let recovery = fleet.recover(&name, pb::RecoveryPath::Revive).await.unwrap();
     assert_eq!(recovery.state(), State::RolledBack, "{recovery:#?}");
     let failure = recovery.failure.unwrap();
     assert_eq!(failure.reason, "EFFECT_REFUSED");

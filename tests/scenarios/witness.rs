@@ -258,7 +258,7 @@ pub(crate) async fn recovery(fleet: &Fleet, name: &str) -> pb::Recovery {
 /// A plan, allowed or not.
 pub(crate) async fn plan(fleet: &Fleet, name: &str, path: pb::RecoveryPath) -> pb::Plan {
     let request =
-        pb::PlanRecoveryRequest { name: name.to_owned(), path: path.into(), destroy: false };
+        pb::PlanRecoveryRequest { name: name.to_owned(), path: path.into(), ..Default::default() };
     fleet.recovery.clone().plan_recovery(request).await.unwrap().into_inner().plan.unwrap()
 }
 

@@ -1,0 +1,441 @@
+//! T02, T13: snapshots are taken, listed and thinned out, go back into their sandbox or into another one, and are tried out in
+//! drills that can fail.
+
+use std::{path::Path, time::Duration};
+
+use salvor_proto::{
+    gateway::v1 as gateway,
+    recovery::v1::{self as pb, part::Outcome, recovery::State},
+    registry::v1 as registry,
+    time::{duration, millis, timestamp},
+};
+use salvor_testkit::{Fleet, Options, wait::until};
+use tonic::{Code, Status};
+
+use crate::{
+    given::{
+        LAB, adopted_as, adoption, lab, output, reaches, recorded, recovery, steps, stop, write,
+    },
+    support::{AUTO, REBUILD, reason},
+};
+
+const FILE: &str = "/sandbox/notes.txt";
+
+fn options() -> Options {
+    Options { snapshots: true, ..Options::default() }
+}
+
+fn rules() -> registry::SnapshotRules {
+    registry::SnapshotRules { roots: vec!["/sandbox".into()], ..Default::default() }
+}
+
+/// Live, with these rules and a file. Answers its name and its id.
+async fn given(fleet: &Fleet, rules: registry::SnapshotRules) -> (String, String) {
+    let request = pb::AdoptSandboxRequest { snapshot_rules: Some(rules), ..adoption("coder") };
+    let (name, id) = adopted_as(fleet, "coder", request).await;
+    write(fleet, "coder", &id, FILE, "first").await;
+    (name, id)
+}
+
+async fn ask(fleet: &Fleet, name: &str) -> Result<pb::Recovery, Status> {
+    let request = pb::SnapshotSandboxRequest { name: name.into(), ..Default::default() };
+    let answer = fleet.recovery.clone().snapshot_sandbox(request).await?.into_inner();
+    Ok(answer.recovery.unwrap())
+}
+
+/// Takes a complete snapshot and answers its name.
+async fn snapshot(fleet: &Fleet, name: &str) -> String {
+    let ended = fleet.wait(&ask(fleet, name).await.unwrap().name).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    ended.result.unwrap().snapshot_taken
+}
+
+async fn listed(fleet: &Fleet, with_incomplete: bool) -> Vec<String> {
+    let request = gateway::ListSnapshotsRequest {
+        gateway: format!("gateways/{LAB}"),
+        with_incomplete,
+        ..Default::default()
+    };
+    let page = fleet.adapter.clone().list_snapshots(request).await.unwrap().into_inner();
+    assert_eq!(page.unknown, None);
+    page.snapshots.into_iter().map(|snapshot| snapshot.name).collect()
+}
+
+fn restore(name: &str, snapshot: &str) -> pb::RestoreSandboxRequest {
+    pb::RestoreSandboxRequest { name: name.into(), snapshot: snapshot.into(), ..Default::default() }
+}
+
+async fn restored(fleet: &Fleet, request: pb::RestoreSandboxRequest) -> pb::Recovery {
+    let answer = fleet.recovery.clone().restore_sandbox(request).await.unwrap().into_inner();
+    fleet.wait(&answer.recovery.unwrap().name).await.unwrap()
+}
+
+async fn drilled(fleet: &Fleet, name: &str, snapshot: &str) -> pb::Recovery {
+    let request = pb::DrillSandboxRequest {
+        name: name.into(),
+        snapshot: snapshot.into(),
+        ..Default::default()
+    };
+    let answer = fleet.recovery.clone().drill_sandbox(request).await.unwrap().into_inner();
+    fleet.wait(&answer.recovery.unwrap().name).await.unwrap()
+}
+
+async fn read(fleet: &Fleet, sandbox: &str, id: &str, path: &str) -> String {
+    output(fleet, sandbox, id, &["cat", path]).await
+}
+
+/// Everything below the workspace, by name.
+async fn tree(fleet: &Fleet, id: &str) -> String {
+    output(fleet, "coder", id, &["/bin/sh", "-c", "cd /sandbox && find . | LC_ALL=C sort"]).await
+}
+
+#[tokio::test]
+async fn t02_a_snapshot_is_taken_noted_and_listed() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    assert_eq!(fleet.status(&name).await.unwrap().data_at_risk, None, "none is known yet");
+    let taken = snapshot(&fleet, &name).await;
+    assert_eq!(listed(&fleet, true).await, [taken.as_str()]);
+    let record = fleet.record(&name).await.unwrap();
+    assert_eq!(record.state(), registry::sandbox::State::Active);
+    let status = record.snapshot_status.unwrap();
+    assert_eq!((status.last_complete, status.last_complete_live_id), (taken.clone(), id.clone()));
+    assert_eq!(status.last_attempt_problem, "");
+    assert!(status.last_attempt_time.is_some() && status.last_complete_bytes > 0);
+    let at_risk = fleet.status(&name).await.unwrap().data_at_risk;
+    assert!(at_risk.is_some_and(|since| since.seconds < 60), "{at_risk:?}");
+
+    write(&fleet, "coder", &id, FILE, "second").await;
+    let newer = snapshot(&fleet, &name).await;
+    assert_eq!(listed(&fleet, true).await, [newer, taken]);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t02_what_cannot_be_made_consistent_is_kept_noted_and_never_restored() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let quiesce =
+        registry::QuiesceHooks { before: vec!["/bin/false".into()], ..Default::default() };
+    let broken = registry::SnapshotRules { quiesce: Some(quiesce), ..rules() };
+    let (name, _) = given(&fleet, broken).await;
+    let ended = fleet.wait(&ask(&fleet, &name).await.unwrap().name).await.unwrap();
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    let failure = ended.failure.unwrap();
+    assert_eq!(failure.reason, "SNAPSHOT_INCOMPLETE");
+    assert!(failure.message.contains("HOOK_FAILED"), "{}", failure.message);
+    assert_eq!((listed(&fleet, false).await.len(), listed(&fleet, true).await.len()), (0, 1));
+    let status = fleet.record(&name).await.unwrap().snapshot_status.unwrap();
+    assert_eq!(status.last_complete, "");
+    assert!(status.last_attempt_problem.contains("HOOK_FAILED"), "{status:#?}");
+
+    let kept = listed(&fleet, true).await.remove(0);
+    let refused = fleet.recovery.clone().restore_sandbox(restore(&name, &kept)).await.unwrap_err();
+    assert_eq!(reason(&refused), "SNAPSHOT_INCOMPLETE");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t02_rules_say_what_stays_and_the_newest_complete_one_does() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, registry::SnapshotRules { keep_last: 2, ..rules() }).await;
+    let mut taken = Vec::new();
+    for number in 0..4 {
+        write(&fleet, "coder", &id, FILE, &format!("{number}")).await;
+        taken.insert(0, snapshot(&fleet, &name).await);
+    }
+    assert_eq!(listed(&fleet, true).await, taken[..2]);
+    let prune = pb::PruneSandboxSnapshotsRequest {
+        name: name.clone(),
+        retention: Some(registry::Retention { keep_last: 1, ..Default::default() }),
+        reclaim_space: true,
+        ..Default::default()
+    };
+    let answer = fleet.recovery.clone().prune_sandbox_snapshots(prune).await.unwrap().into_inner();
+    let pruned = fleet.wait(&answer.recovery.unwrap().name).await.unwrap();
+    assert_eq!(pruned.state(), State::Succeeded, "{pruned:#?}");
+    assert_eq!(listed(&fleet, true).await, taken[..1]);
+    assert!(pruned.steps[0].detail.contains(&taken[1]), "{pruned:#?}");
+    assert!(pruned.result.unwrap().summary.contains("1 deleted, 1 kept"));
+    fleet.stop().await;
+}
+
+/// Reading that goes on until somebody makes `/sandbox/go`.
+fn waiting() -> registry::SnapshotRules {
+    let wait = "while [ ! -e /sandbox/go ]; do sleep 0.02; done";
+    let quiesce = registry::QuiesceHooks {
+        before: vec!["/bin/sh".into(), "-c".into(), wait.into()],
+        after: Vec::new(),
+        timeout: Some(duration(Duration::from_mins(1))),
+    };
+    registry::SnapshotRules { quiesce: Some(quiesce), ..rules() }
+}
+
+#[tokio::test]
+async fn t08_a_snapshot_at_work_is_named_to_whoever_wants_the_sandbox() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, waiting()).await;
+    let first = ask(&fleet, &name).await.unwrap();
+    let second = ask(&fleet, &name).await.unwrap_err();
+    let rebuild = fleet.ask(&name, REBUILD).await.unwrap_err();
+    for refused in [second, rebuild] {
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Aborted, "LEASE_HELD"));
+        let details = salvor_proto::error::received(&refused);
+        assert_eq!(details.metadata.get("holder"), Some(&first.name), "{details:?}");
+    }
+    write(&fleet, "coder", &id, "/sandbox/go", "").await;
+    assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t08_a_rebuild_at_work_is_named_to_whoever_wants_a_snapshot() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, waiting()).await;
+    let rebuild = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    until("the reading", || async {
+        let now = recovery(&fleet, &rebuild.name).await;
+        (now.state() == State::Running && now.phase == "saving").then_some(())
+    })
+    .await;
+    let refused = ask(&fleet, &name).await.unwrap_err();
+    assert_eq!(reason(&refused), "LEASE_HELD", "{refused:?}");
+    write(&fleet, "coder", &id, "/sandbox/go", "").await;
+    let ended = fleet.wait(&rebuild.name).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    assert_eq!(listed(&fleet, true).await.len(), 1);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t13_a_drill_finds_its_nonce_and_leaves_nothing() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let before = tree(&fleet, &id).await;
+    let drill = drilled(&fleet, &name, "").await;
+    assert_eq!(drill.state(), State::Succeeded, "{drill:#?}");
+    let result = drill.result.unwrap();
+    assert_eq!((result.copy.as_str(), result.live_id.as_str()), ("", ""));
+    assert_eq!(result.data.unwrap().outcome(), Outcome::Proven);
+    let noted = fleet.record(&name).await.unwrap().snapshot_status.unwrap();
+    let told = noted.last_drill.unwrap();
+    assert!(told.passed && told.with_nonce, "{told:#?}");
+    assert_eq!((told.snapshot.clone(), told.recovery), (noted.last_complete, drill.name));
+    assert_eq!(tree(&fleet, &id).await, before, "the nonce is taken away");
+    assert_eq!(lab(&fleet).control.sandboxes().len(), 1, "the throw-away sandbox is gone");
+    // The same snapshot by name: it bears its nonce.
+    let again = drilled(&fleet, &name, &told.snapshot).await;
+    assert_eq!(again.state(), State::Succeeded, "{again:#?}");
+    let told = fleet.record(&name).await.unwrap().snapshot_status.unwrap().last_drill.unwrap();
+    assert!(told.passed && told.with_nonce, "{told:#?}");
+    fleet.stop().await;
+}
+
+/// Alters every byte of every pack, so that whatever is read of them is found out.
+fn damage(directory: &Path) -> usize {
+    let mut damaged = 0;
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            damaged += damage(&path);
+            continue;
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        for byte in &mut bytes {
+            *byte ^= 0x55;
+        }
+        let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+        #[expect(clippy::permissions_set_readonly_false, reason = "a file of this test's own")]
+        permissions.set_readonly(false);
+        std::fs::set_permissions(&path, permissions).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        damaged += 1;
+    }
+    damaged
+}
+
+#[tokio::test]
+async fn t13_a_drill_of_a_damaged_snapshot_fails_and_says_so_on_the_record() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let taken = snapshot(&fleet, &name).await;
+    assert!(damage(&fleet.dir().join("adapter/snapshots/data")) > 0);
+    let drill = drilled(&fleet, &name, &taken).await;
+    assert!(drill.done && drill.state() != State::Succeeded, "{drill:#?}");
+    let told = fleet.record(&name).await.unwrap().snapshot_status.unwrap().last_drill.unwrap();
+    assert!(!told.passed, "{told:#?}");
+    assert_eq!((told.snapshot, told.recovery), (taken, drill.name));
+    assert!(!told.message.is_empty());
+    assert_eq!(lab(&fleet).control.sandboxes().len(), 1, "the throw-away sandbox is gone");
+    assert_eq!(read(&fleet, "coder", &id, FILE).await, "first");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t12_a_copy_is_a_sandbox_of_its_own_and_its_source_is_only_read() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let taken = snapshot(&fleet, &name).await;
+    write(&fleet, "coder", &id, FILE, "later").await;
+    let before = recorded(&fleet, &name).await;
+    let to =
+        |copy: &str| pb::RestoreSandboxRequest { copy_to: copy.into(), ..restore(&name, &taken) };
+    let copied = restored(&fleet, to("coder-2")).await;
+    assert_eq!(copied.state(), State::Succeeded, "{copied:#?}");
+    let result = copied.result.unwrap();
+    let copy = Fleet::name(LAB, "coder-2");
+    assert_eq!((result.copy.as_str(), result.snapshot_restored.as_str()), (&*copy, &*taken));
+    assert_eq!(read(&fleet, "coder-2", &result.live_id, FILE).await, "first");
+    assert_eq!(read(&fleet, "coder", &id, FILE).await, "later");
+    assert_eq!(recorded(&fleet, &name).await, before);
+    let record = fleet.record(&copy).await.unwrap();
+    assert_eq!((record.live_id, record.snapshot_rules), (result.live_id, Some(rules())));
+    // It is one like any other: it can be read itself.
+    snapshot(&fleet, &copy).await;
+
+    let taken_name = fleet.recovery.clone().restore_sandbox(to("coder-2")).await.unwrap_err();
+    assert_eq!(reason(&taken_name), "COPY_EXISTS");
+    // A record alone takes the name, too: its sandbox may come back.
+    lab(&fleet).control.lose("coder-2").await.unwrap();
+    let recorded_name = fleet.recovery.clone().restore_sandbox(to("coder-2")).await.unwrap_err();
+    assert_eq!(reason(&recorded_name), "COPY_EXISTS");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t02_a_restore_replaces_exactly_and_keeps_what_was_there() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let taken = snapshot(&fleet, &name).await;
+    let before = tree(&fleet, &id).await;
+    write(&fleet, "coder", &id, FILE, "spoilt").await;
+    write(&fleet, "coder", &id, "/sandbox/stray", "not in it").await;
+
+    let back = restored(&fleet, restore(&name, &taken)).await;
+    assert_eq!(back.state(), State::Succeeded, "{back:#?}");
+    assert_eq!(read(&fleet, "coder", &id, FILE).await, "first");
+    assert_eq!(tree(&fleet, &id).await, before);
+    let result = back.result.unwrap();
+    assert_eq!((result.live_id.as_str(), result.snapshot_restored.as_str()), (&*id, &*taken));
+    assert!(result.summary.contains(&result.snapshot_taken), "{}", result.summary);
+    // What it took the place of is not lost.
+    let undone = restored(&fleet, restore(&name, &result.snapshot_taken)).await;
+    assert_eq!(undone.state(), State::Succeeded, "{undone:#?}");
+    assert_eq!(read(&fleet, "coder", &id, "/sandbox/stray").await, "not in it");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t02_what_can_overwrite_nothing_needs_no_snapshot_first() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    write(&fleet, "coder", &id, "/sandbox/gone", "again").await;
+    let taken = snapshot(&fleet, &name).await;
+    write(&fleet, "coder", &id, FILE, "kept").await;
+    output(&fleet, "coder", &id, &["rm", "/sandbox/gone"]).await;
+    let skip = pb::RestoreSandboxRequest {
+        mode: gateway::RestoreMode::SkipExisting.into(),
+        ..restore(&name, &taken)
+    };
+    let back = restored(&fleet, skip).await;
+    assert_eq!(back.state(), State::Succeeded, "{back:#?}");
+    assert!(!steps(&back).iter().any(|(step, _)| *step == "take_snapshot"), "{back:#?}");
+    assert_eq!(read(&fleet, "coder", &id, FILE).await, "kept");
+    assert_eq!(read(&fleet, "coder", &id, "/sandbox/gone").await, "again");
+    assert_eq!(listed(&fleet, true).await.len(), 1);
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t02_nothing_is_written_where_what_is_there_cannot_be_saved() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    // The first reading succeeds, and no other.
+    let once = "[ ! -e /tmp/$PPID.never ] && [ ! -e /sandbox/.read ] && touch /sandbox/.read";
+    let quiesce = registry::QuiesceHooks {
+        before: vec!["/bin/sh".into(), "-c".into(), once.into()],
+        ..Default::default()
+    };
+    let (name, id) =
+        given(&fleet, registry::SnapshotRules { quiesce: Some(quiesce), ..rules() }).await;
+    let taken = snapshot(&fleet, &name).await;
+    write(&fleet, "coder", &id, FILE, "newer").await;
+    let back = restored(&fleet, restore(&name, &taken)).await;
+    assert_eq!(back.state(), State::RolledBack, "{back:#?}");
+    assert_eq!(back.failure.unwrap().reason, "SNAPSHOT_INCOMPLETE");
+    assert_eq!(read(&fleet, "coder", &id, FILE).await, "newer", "nothing was written");
+    let status = fleet.record(&name).await.unwrap().snapshot_status.unwrap();
+    assert_eq!(status.last_complete, taken);
+    assert!(status.last_attempt_problem.contains("HOOK_FAILED"), "{status:#?}");
+    fleet.stop().await;
+}
+
+/// Writes into the record, as the orchestrator does, that the last try was long ago.
+async fn tried_long_ago(fleet: &Fleet, name: &str) {
+    let mut registry = fleet.registry.clone();
+    let request = registry::AcquireLeaseRequest {
+        sandbox: name.into(),
+        holder: "test".into(),
+        ttl: Some(duration(Duration::from_secs(10))),
+    };
+    let lease = registry.acquire_lease(request).await.unwrap().into_inner().lease.unwrap();
+    let mut record = fleet.record(name).await.unwrap();
+    record.snapshot_status.get_or_insert_default().last_attempt_time = Some(timestamp(1));
+    let update = registry::UpdateSandboxRequest {
+        sandbox: Some(record),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["snapshot_status".into()] }),
+        fence_token: lease.fence_token,
+        ..Default::default()
+    };
+    registry.update_sandbox(update).await.unwrap();
+    let release =
+        registry::ReleaseLeaseRequest { sandbox: name.into(), fence_token: lease.fence_token };
+    registry.release_lease(release).await.unwrap();
+}
+
+#[tokio::test]
+async fn t02_what_is_due_is_taken_without_being_asked_for() {
+    let schedule = Duration::from_millis(50);
+    let fleet = Fleet::start(Options { schedule, ..options() }).await.unwrap();
+    let hourly =
+        registry::SnapshotRules { interval: Some(duration(Duration::from_hours(1))), ..rules() };
+    let (name, _) = given(&fleet, hourly).await;
+    tried_long_ago(&fleet, &name).await;
+    let status = until("a scheduled snapshot", || async {
+        let status = fleet.record(&name).await.unwrap().snapshot_status?;
+        (!status.last_complete.is_empty()).then_some(status)
+    })
+    .await;
+    assert!(status.last_attempt_time.as_ref().is_some_and(|time| millis(time) > 1));
+    assert_eq!(listed(&fleet, true).await, [status.last_complete], "one, until the next is due");
+    fleet.stop().await;
+}
+
+#[tokio::test]
+async fn t23_a_start_that_fails_goes_on_to_a_rebuild_from_a_complete_snapshot() {
+    use salvor_devgateway::Fault;
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let taken = snapshot(&fleet, &name).await;
+    stop(&fleet, "coder").await;
+    let refused = Fault::fail("StartSandbox", Code::FailedPrecondition, "no capacity");
+    lab(&fleet).control.fault(refused);
+    let revive = fleet.recover(&name, AUTO).await.unwrap();
+    assert_eq!(
+        (revive.saga(), revive.state()),
+        (pb::Saga::Revive, State::RolledBack),
+        "{revive:#?}"
+    );
+    let next = until("what follows", || async {
+        let request = pb::GetRecoveryRequest { name: revive.name.clone() };
+        let shown = fleet.recovery.clone().get_recovery(request).await.unwrap().into_inner();
+        let next = shown.recovery.unwrap().failure.unwrap().next_step;
+        next.strip_prefix("salvor recoveries wait ").map(str::to_owned)
+    })
+    .await;
+    let rebuild = reaches(&fleet, &next, State::Succeeded).await;
+    assert_eq!(rebuild.saga(), pb::Saga::Rebuild);
+    let result = rebuild.result.unwrap();
+    assert_eq!(result.snapshot_restored, taken);
+    assert_ne!(result.live_id, id);
+    assert_eq!(read(&fleet, "coder", &result.live_id, FILE).await, "first");
+    fleet.stop().await;
+}
