@@ -7,7 +7,7 @@ use salvor_core::{
     Evidence, Fact, Limits, SagaKind, Timestamp,
     check::evaluate,
     evidence::{
-        Dialect, Gateway, GatewayIdentity, Live, Phase, Policy, Posture, Present, Provider,
+        Asked, Dialect, Gateway, GatewayIdentity, Live, Phase, Policy, Posture, Present, Provider,
         ProviderState, Record, RecordState, Spec, SpecSummary,
     },
     guards,
@@ -68,7 +68,11 @@ fn evidence(saga: SagaKind) -> anyhow::Result<Evidence> {
         SagaKind::StaleRecovery => Live::Absent { since: ago(60_000) },
         SagaKind::Revive => present(Phase::Stopped, true),
         SagaKind::Rebuild => present(Phase::Error, false),
-        SagaKind::Destroy => present(Phase::Ready, false),
+        SagaKind::Destroy
+        | SagaKind::Snapshot
+        | SagaKind::Restore
+        | SagaKind::Copy
+        | SagaKind::Prune => present(Phase::Ready, false),
     };
     let gateway = Gateway {
         version: "0.1.5".to_owned(),
@@ -87,9 +91,15 @@ fn evidence(saga: SagaKind) -> anyhow::Result<Evidence> {
         gateway: Fact::known(gateway, ago(20)),
         live: Fact::known(live, ago(30)),
         providers: Fact::known(vec![provider("anthropic"), provider("github")], ago(40)),
+        snapshot: Fact::known(None, NOW),
+        repository: true,
+        compute: Fact::known(Vec::new(), NOW),
+        copy: Fact::known(None, NOW),
         accepted_loss: None,
+        asked: Asked::default(),
     };
-    let digest = Inputs::of(&evidence).digest(SagaKind::Destroy, &evidence.target);
+    let digest =
+        Inputs::of(SagaKind::Destroy, &evidence).digest(SagaKind::Destroy, &evidence.target);
     evidence.accepted_loss = Some(digest);
     Ok(evidence)
 }
@@ -134,6 +144,10 @@ fn record() -> Record {
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
         snapshot_roots: vec!["/sandbox".into()],
+        last_snapshot: None,
+        snapshot_rules: None,
+        snapshot_excludes: Vec::new(),
+        config_files: Vec::new(),
         is_default: true,
     }
 }
