@@ -64,7 +64,8 @@ def adoption(client):
     live = wire.call(ADAPTER, "ListLiveSandboxes", {"gateway": LAB, "workspace": "default"})
     check("the adapter lists what the SDK created",
           [row["sandbox"]["sandbox"] for row in live["sandboxes"]] == ["agent"], live)
-    record = wire.call(RECOVERY, "AdoptSandbox", {"name": NAME})["sandbox"]
+    rules = {"roots": ["/sandbox"], "excludes": ["*.tmp"]}
+    record = wire.call(RECOVERY, "AdoptSandbox", {"name": NAME, "snapshot_rules": rules})["sandbox"]
     check("adoption records the live id", made.id in json.dumps(record), record)
     listed = wire.call(REGISTRY, "ListSandboxes", {})["sandboxes"]
     check("the registry lists the record", [row["name"] for row in listed] == [NAME], listed)
@@ -80,11 +81,28 @@ def reads():
     check("GetStatus of a live sandbox says LIVE", status["verdict"] == "VERDICT_LIVE", status)
     plan = wire.call(RECOVERY, "PlanRecovery", {"name": NAME})["plan"]
     check("PlanRecovery of a live sandbox plans nothing", not plan.get("saga"), plan)
+    rebuild = wire.call(RECOVERY, "PlanRecovery", {"name": NAME, "path": "RECOVERY_PATH_REBUILD"})["plan"]
+    check("a rebuild's plan says what is covered, what is left out, and what is lost",
+          rebuild["allowed"] and rebuild["source"]["covered"] == ["/sandbox"]
+          and rebuild["source"]["excluded"] == ["*.tmp"] and rebuild["losses"], rebuild)
     forced = wire.refused(RECOVERY, "RecoverSandbox",
-                          {"name": NAME, "path": "RECOVERY_PATH_REBUILD", "validate_only": True})
-    check("a rebuild is refused with one violation per denial and a stable reason",
+                          {"name": NAME, "path": "RECOVERY_PATH_REVIVE", "validate_only": True})
+    check("reviving what is live is refused with one violation per denial and a stable reason",
           forced.code == "FAILED_PRECONDITION" and forced.violations and forced.reason, str(forced))
     print(f"    refused with {forced.reason}: {[v['type'] for v in forced.violations]}")
+
+
+def snapshot(client, live_id):
+    """Writes a file, and takes a snapshot with it. Answers its name."""
+    written = client.exec(live_id, ["sh", "-c", "echo kept >/sandbox/note.txt; echo not >/sandbox/note.tmp"])
+    check("a file is written", written.exit_code == 0, written)
+    started = wire.call(RECOVERY, "SnapshotSandbox", {"name": NAME})["recovery"]["name"]
+    done = wire.call(RECOVERY, "WaitRecovery", {"name": started, "timeout": "50s"})["recovery"]
+    check("the snapshot SUCCEEDED", done["state"] == "STATE_SUCCEEDED", done)
+    listed = wire.call(ADAPTER, "ListSnapshots", {"gateway": LAB})["snapshots"]
+    check("ListSnapshots has it, complete",
+          [(s["name"], s["state"]) for s in listed] == [(done["result"]["snapshotTaken"], "STATE_COMPLETE")], listed)
+    return listed[0]["name"]
 
 
 def lose():
@@ -93,7 +111,7 @@ def lose():
     urllib.request.urlopen(request, timeout=10).read()
 
 
-def recovery(old_id, client):
+def recovery(old_id, client, taken):
     def lost():
         return wire.call(RECOVERY, "GetStatus", {"name": NAME})["status"]["verdict"] == "VERDICT_LOST"
 
@@ -107,8 +125,8 @@ def recovery(old_id, client):
                           {"name": NAME, "validate_only": True, "settle_timeout": "30s"})
     check("validate_only gives the plan and starts nothing",
           rehearsed["plan"].get("allowed") and "recovery" not in rehearsed, rehearsed)
-    none = wire.call(RECOVERY, "ListRecoveries", {})
-    check("no recovery was made by reading", not none.get("recoveries"), none)
+    made = wire.call(RECOVERY, "ListRecoveries", {})["recoveries"]
+    check("no recovery was made by reading", [one["saga"] for one in made] == ["SAGA_SNAPSHOT"], made)
     done = recover(wire, NAME)
     check("the recovery SUCCEEDED", done["state"] == "STATE_SUCCEEDED" and done["done"], done)
     ref = client.get("agent", workspace="default")
@@ -116,6 +134,9 @@ def recovery(old_id, client):
           ref.id == done["result"]["liveId"] != old_id and dict(ref.labels) == {"team": "blue"}, done)
     ran = client.exec(ref.id, ["sh", "-c", "echo $((40 + 2))"])
     check("and it runs commands", ran.stdout == "42\n", ran)
+    check("the snapshot was restored", done["result"]["snapshotRestored"] == taken, done)
+    ran = client.exec(ref.id, ["sh", "-c", "cat /sandbox/note.txt; ls /sandbox"])
+    check("what was written is there, but for what is left out", ran.stdout.split() == ["kept", "note.txt"], ran)
     kept = wire.call(RECOVERY, "ListDecisions", {"parent": done["name"]})["decisions"]
     check("every decision is kept",
           {decision["guard"] for decision in kept} == {decision["guard"] for decision in plan["decisions"]}, kept)
@@ -129,5 +150,6 @@ errors()
 with SandboxClient(AT_GATEWAY) as sdk:
     old = adoption(sdk)
     reads()
+    taken = snapshot(sdk, old)
     lose()
-    recovery(old, sdk)
+    recovery(old, sdk, taken)

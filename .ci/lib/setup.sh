@@ -37,6 +37,12 @@ venv() {
     fi
 }
 
+# package NAME...: installs Debian packages; none of their services is started.
+package() {
+    local install=(apt-get install -y --no-install-recommends "$@")
+    RUNLEVEL=1 "${install[@]}" || { apt-get update && RUNLEVEL=1 "${install[@]}"; }
+}
+
 # free_ports COUNT: that many free loopback ports, one a line.
 free_ports() {
     python3 - "$1" <<'PYTHON'

@@ -29,7 +29,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "services/recovery-orchestrator",
         &["salvor-registry", "salvor-gateway-adapter", "salvor-openshell-wire"],
     ),
-    ("gateway-adapter", &["salvor-registry", "salvor-recovery-orchestrator", "sqlx"]),
+    ("gateway-adapter", &["salvor-registry", "salvor-recovery-orchestrator"]),
     ("cli", &["salvor-openshell-wire"]),
     ("crates/testkit", &["salvor-openshell-wire"]),
     ("tests", &["salvor-openshell-wire"]),
