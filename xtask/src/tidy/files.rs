@@ -39,7 +39,7 @@ pub(super) fn check(root: &Path, sources: &[PathBuf]) -> Result<Vec<String>> {
     Ok(complaints)
 }
 
-/// Everything that is a crate's root, or declared by a `mod` of something reached.
+/// Everything that is a crate's root, declared by a `mod` of something reached, or built by a build script.
 fn reached(sources: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
     let mut open: Vec<PathBuf> = sources.iter().filter(|path| is_root(path)).cloned().collect();
     let mut reached = BTreeSet::new();
@@ -52,7 +52,8 @@ fn reached(sources: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
         let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
         let below = if root { folder } else { folder.join(stem) };
         let text = fs::read_to_string(&path)?;
-        for module in declared(&text) {
+        let built = if path.ends_with("build.rs") { named(&text) } else { Vec::new() };
+        for module in declared(&text).into_iter().chain(built) {
             let child = below.join(module);
             if child.exists() {
                 open.push(child);
@@ -77,6 +78,11 @@ fn is_root(path: &Path) -> bool {
     let target_folder = matches!(folder, Some("tests" | "benches" | "bin" | "examples"));
     (target_folder && package.is_some_and(|package| package.join("Cargo.toml").exists()))
         || path.with_file_name("Cargo.toml").exists()
+}
+
+/// The sources that a build script names, as paths below its own folder.
+fn named(text: &str) -> Vec<PathBuf> {
+    text.split('"').filter(|string| string.ends_with(".rs")).map(PathBuf::from).collect()
 }
 
 /// The modules that a file declares, as paths below its own folder; those inside inline modules too.
