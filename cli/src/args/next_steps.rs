@@ -68,6 +68,7 @@ fn denials() -> Vec<Denial> {
         },
         Denial::SnapshotLacksRoot { name: snapshot(), root: SandboxPath("/sandbox".into()) },
         Denial::NotReachable { phase: Phase::Error },
+        Denial::StartFirst { phase: Phase::Stopped },
         Denial::ContainerNotFound,
         Denial::PostureLocked,
         Denial::CopyExists { live: "a".into() },

@@ -165,6 +165,11 @@ pub enum Denial {
         /// Its phase.
         phase: Phase,
     },
+    /// A start might make the sandbox readable, and none was tried.
+    StartFirst {
+        /// Its phase.
+        phase: Phase,
+    },
     /// The runtime holds no container of the sandbox.
     ContainerNotFound,
     /// The sealed files of a locked sandbox stay as they are.
@@ -223,6 +228,7 @@ impl Denial {
             Self::SnapshotOfAnother { .. } => "SNAPSHOT_OF_ANOTHER",
             Self::SnapshotLacksRoot { .. } => "SNAPSHOT_LACKS_ROOT",
             Self::NotReachable { .. } => "NOT_REACHABLE",
+            Self::StartFirst { .. } => "START_FIRST",
             Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
             Self::PostureLocked => "POSTURE_LOCKED",
             Self::CopyExists { .. } => "COPY_EXISTS",
@@ -265,6 +271,7 @@ impl Denial {
             | Self::SnapshotOfAnother { .. }
             | Self::SnapshotLacksRoot { .. }
             | Self::NotReachable { .. }
+            | Self::StartFirst { .. }
             | Self::ContainerNotFound
             | Self::PostureLocked
             | Self::CopyExists { .. }
@@ -403,6 +410,12 @@ impl fmt::Display for Denial {
             Self::NotReachable { phase } => {
                 write!(f, "the sandbox is {}: nothing can be run in it", phase.as_str())
             }
+            Self::StartFirst { phase } => write!(
+                f,
+                "the sandbox is {} and can be started: started, its files can be read before it is \
+                 deleted",
+                phase.as_str()
+            ),
             Self::ContainerNotFound => f.write_str(
                 "the container runtime of the gateway's host shows no container of the sandbox",
             ),

@@ -59,6 +59,7 @@ pub const REBUILD: &[Check<Evidence>] = &[
     workspace::CHOSEN_SNAPSHOT_FITS,
     workspace::COMPUTE_IS_KNOWN,
     workspace::WORKSPACE_CAN_BE_SAVED,
+    workspace::START_COMES_FIRST,
 ];
 
 /// The rows that a destroy needs. A record that is incomplete can be destroyed too; one whose gateway cannot be asked cannot.

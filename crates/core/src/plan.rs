@@ -276,14 +276,15 @@ fn compute(evidence: &Evidence) -> &[Compute] {
 }
 
 /// A live sandbox is read through the gateway, or the way that its adapter is set to prefer; one that is not, from its
-/// container. A snapshot that was asked for by name makes reading a dead one needless.
+/// container. A container that the gateway has lost is kept, so a snapshot that was asked for by name makes reading it needless;
+/// one that the gateway deletes is read in any case.
 fn capture(saga: SagaKind, evidence: &Evidence) -> Option<Channel> {
     let alive = ready(evidence).then_some(Channel::Exec);
     let left = (!compute(evidence).is_empty()).then_some(Channel::Runtime);
     let named = evidence.asked.snapshot.is_some();
     match saga {
         SagaKind::Rebuild if !evidence.repository => None,
-        SagaKind::Rebuild => alive.or_else(|| left.filter(|_| !named)),
+        SagaKind::Rebuild => alive.or(left),
         SagaKind::StaleRecovery => {
             let absent = matches!(evidence.live.shown(), Some(Live::Absent { .. }));
             left.filter(|_| absent && !named)
@@ -314,7 +315,7 @@ fn restore(saga: SagaKind, evidence: &Evidence, capture: Option<Channel>) -> Opt
     let own = evidence
         .record
         .shown()
-        .is_some_and(|record| found.is_of(&evidence.target, record) && found.covers(record));
+        .is_some_and(|record| found.is_of(&evidence.target, record) && found.stands_for(record));
     Some(Chosen {
         saved: Saved {
             name: found.name.clone(),

@@ -101,7 +101,9 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         Denial::SnapshotIncomplete { name: snapshot } => {
             format!("salvor snapshot show {snapshot}")
         }
-        Denial::SandboxAbsent | Denial::NotReachable { .. } => format!("salvor recover {name}"),
+        Denial::SandboxAbsent | Denial::NotReachable { .. } | Denial::StartFirst { .. } => {
+            format!("salvor recover {name}")
+        }
         Denial::ContainerNotFound => {
             format!("salvor snapshot create {name}  # without --channel: through the gateway")
         }

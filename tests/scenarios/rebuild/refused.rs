@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     given::{
-        LAB, adopted_as, lab, lose, mutations, recorded, recovery, steps, verdict, violations,
+        LAB, adopted_as, lab, lose, mutations, next_step, recorded, recovery, steps, stop, verdict,
+        violations,
     },
     support::{AUTO, REBUILD, reason, seed},
 };
@@ -97,6 +98,29 @@ async fn t13_an_altered_snapshot_is_found_before_anything_is_touched() {
     assert_eq!(mutations(&fleet), [""; 0]);
     assert_eq!(recorded(&fleet, &name).await, before);
     assert_eq!(read(&root(&fleet)), tree, "what there is of it is still there");
+    fleet.stop().await;
+}
+
+/// A stopped sandbox cannot be read, but it can be started. What was written since the snapshot is in no other place.
+#[tokio::test]
+async fn t23_what_a_start_makes_readable_is_not_made_anew_from_an_older_snapshot() {
+    let (fleet, name, _) = at_work(with_snapshots(Dialect::V0_0)).await;
+    let taken = snapshot(&fleet, &name).await;
+    fs::write(root(&fleet).join("since"), "in no snapshot").unwrap();
+    let tree = read(&root(&fleet));
+    stop(&fleet, "coder").await;
+    lab(&fleet).control.clear_calls();
+    for named in [String::new(), taken] {
+        let request = pb::RecoverSandboxRequest { snapshot: named, ..rebuild_of(&name) };
+        let refused = fleet.recovery.clone().recover_sandbox(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert_eq!(reason(&refused), "START_FIRST");
+        assert_eq!(next_step(&refused), format!("salvor recover {name}"));
+    }
+    assert_eq!(mutations(&fleet), [""; 0]);
+    let ended = fleet.recover(&name, AUTO).await.unwrap();
+    assert_eq!(ended.saga(), pb::Saga::Revive);
+    is_as_it_was(&fleet, &name, &ended, &tree).await;
     fleet.stop().await;
 }
 

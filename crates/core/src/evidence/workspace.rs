@@ -32,6 +32,9 @@ pub struct Asked {
     pub retention: Option<Retention>,
     /// Also give back the space that nothing needs.
     pub reclaim: bool,
+    /// A start was tried just before, and did not bring the sandbox back. Said by a recovery that goes on, never by a caller.
+    #[serde(default)]
+    pub start_tried: bool,
 }
 
 /// Another sandbox, made from a record and a snapshot.
@@ -94,6 +97,9 @@ pub struct Snapshot {
     pub begun: Timestamp,
     /// Declared roots that were read to their end.
     pub covered: Vec<SandboxPath>,
+    /// Patterns whose files were left out of it.
+    #[serde(default)]
+    pub excludes: Vec<String>,
     /// Regular files in it.
     pub files: u64,
     /// Their bytes.
@@ -123,6 +129,13 @@ impl Snapshot {
     /// Whether everything that a recovery of the record puts back was read to its end.
     pub fn covers(&self, record: &Record) -> bool {
         self.lacks(record).is_none()
+    }
+
+    /// Whether it holds everything that a snapshot by the record's rules would hold. One that was taken when more was left out
+    /// is better than nothing, and no reason to delete.
+    pub fn stands_for(&self, record: &Record) -> bool {
+        self.covers(record)
+            && self.excludes.iter().all(|pattern| record.snapshot_excludes.contains(pattern))
     }
 
     /// The first directory of the record's that was not read to its end, neither itself nor with one above it.

@@ -106,6 +106,38 @@ pub(super) const WORKSPACE_CAN_BE_SAVED: Check<Evidence> = Check {
     },
 };
 
+/// A snapshot of weeks ago stands for a stopped sandbox only if nothing newer can be had.
+pub(super) const START_COMES_FIRST: Check<Evidence> = Check {
+    id: "start_comes_first",
+    claim: "the workspace is read before the delete, or no start could make it readable, or one was tried, or the caller accepted this plan's losses",
+    facts: &[FactName::Record, FactName::LiveView, FactName::Compute],
+    reasons: &["START_FIRST"],
+    decide: |limits, evidence| {
+        let recorded = record(limits, evidence)?.live_id.as_ref();
+        let live = live(limits, evidence)?;
+        evidence.compute.fresh(FactName::Compute, evidence.now, limits)?;
+        let inputs = Inputs::of(SagaKind::Rebuild, evidence);
+        let accepted = || {
+            let digest = inputs.digest(SagaKind::Rebuild, &evidence.target);
+            evidence.accepted_loss.as_ref() == Some(&digest)
+        };
+        match live {
+            // Of anything else other guards speak.
+            Live::Present(present)
+                if present.startable
+                    && recorded == Some(&present.live_id)
+                    && !present.phase.in_motion()
+                    && inputs.capture.is_none()
+                    && !evidence.asked.start_tried
+                    && !accepted() =>
+            {
+                Err(Denial::StartFirst { phase: present.phase })
+            }
+            Live::Present(_) | Live::Absent { .. } => Ok(()),
+        }
+    },
+};
+
 /// For a snapshot: over the gateway while the sandbox is live, from its container otherwise.
 pub(super) const SANDBOX_CAN_BE_READ: Check<Evidence> = Check {
     id: "sandbox_can_be_read",

@@ -6,6 +6,7 @@
 
 use salvor_core::{
     Request, SagaKind,
+    evidence::Asked,
     id::RecoveryName,
     saga::{Ending, Setback},
 };
@@ -51,7 +52,8 @@ impl Engine {
             return Ok(None);
         }
         let request_id = Some(request_id(name));
-        let ask = Ask { request: Request::Rebuild, request_id, plan_digest: None, ..ask };
+        let asked = Asked { start_tried: true, ..ask.asked.clone() };
+        let ask = Ask { request: Request::Rebuild, asked, request_id, plan_digest: None, ..ask };
         Box::pin(self.ask(ask)).await.map(Some)
     }
 }

@@ -40,6 +40,7 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::SnapshotOfAnother { .. } => "SnapshotOfAnother",
         Denial::SnapshotLacksRoot { .. } => "SnapshotLacksRoot",
         Denial::NotReachable { .. } => "NotReachable",
+        Denial::StartFirst { .. } => "StartFirst",
         Denial::ContainerNotFound => "ContainerNotFound",
         Denial::PostureLocked => "PostureLocked",
         Denial::CopyExists { .. } => "CopyExists",
@@ -48,7 +49,7 @@ const fn variant(denial: &Denial) -> &'static str {
 }
 
 /// As many as there are arms above.
-const VARIANTS: usize = 28;
+const VARIANTS: usize = 29;
 
 #[test]
 fn every_denial_is_reached() {

@@ -109,6 +109,7 @@ fn workspace_changes() -> Vec<Change> {
         }),
         ("retention", |e| e.asked.retention = Some(Retention { last: 1, ..Retention::default() })),
         ("reclaim", |e| e.asked.reclaim = true),
+        ("start tried", |e| e.asked.start_tried = true),
         ("container", |e| leave(e, false)),
     ]
 }

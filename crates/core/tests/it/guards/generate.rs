@@ -206,13 +206,15 @@ fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
         mostly(LiveId::from(RECORDED_ID), live_id()),
         mostly(true, any::<bool>()),
         mostly(vec!["/sandbox".into()], covered),
+        mostly(vec![], Just(vec!["*.log".to_owned()])),
     )
-        .prop_map(|(name, of, live_id, complete, covered)| Snapshot {
+        .prop_map(|(name, of, live_id, complete, covered, excludes)| Snapshot {
             name: SnapshotName(name),
             of,
             live_id,
             complete,
             covered,
+            excludes,
             ..snapshot()
         });
     prop_oneof![3 => one.prop_map(Some), 1 => Just(None)]
@@ -234,15 +236,16 @@ fn any_asked(saga: SagaKind) -> impl Strategy<Value = Asked> {
         let copy = CopyTo { sandbox: "coder-copy".parse().unwrap(), keep };
         (saga == SagaKind::Copy).then_some(copy)
     });
-    (mostly(None, named), mostly(false, any::<bool>()), mostly(None, channel), keep).prop_map(
-        |(snapshot, other_sandbox, channel, copy)| Asked {
+    let tried = any::<bool>();
+    (mostly(None, named), mostly(false, any::<bool>()), mostly(None, channel), keep, tried)
+        .prop_map(|(snapshot, other_sandbox, channel, copy, start_tried)| Asked {
             snapshot,
             other_sandbox,
             channel,
             copy,
+            start_tried,
             ..Asked::default()
-        },
-    )
+        })
 }
 
 /// What bears on the workspace: snapshot, containers, the copy's name, what is asked.

@@ -48,7 +48,9 @@ pub(super) fn holds(saga: SagaKind, evidence: &Evidence) -> bool {
                 && recreatable
                 && fits(record, evidence)
                 && seen(&evidence.compute, now).is_some()
-                && (saved(record, live, evidence) || accepted(saga, evidence))
+                && (accepted(saga, evidence)
+                    || (saved(record, live, evidence)
+                        && !readable_if_started(record, live, evidence)))
         }
         SagaKind::Snapshot => readable(record, live, evidence),
         SagaKind::Restore => {
@@ -163,8 +165,18 @@ fn saved(record: &Record, live: &Live, evidence: &Evidence) -> bool {
     let container = seen(&evidence.compute, evidence.now).is_some_and(|all| !all.is_empty());
     let held = seen(&evidence.snapshot, evidence.now).and_then(Option::as_ref);
     alive(record, live)
-        || (container && evidence.asked.snapshot.is_none())
-        || held.is_some_and(|s| s.complete && own(record, &evidence.target, s) && whole(record, s))
+        || container
+        || held.is_some_and(|s| {
+            let own = own(record, &evidence.target, s) && whole(record, s);
+            s.complete && own && s.excludes.iter().all(|p| record.snapshot_excludes.contains(p))
+        })
+}
+
+/// Whether a start, which nobody tried, might let its files be read as they are now.
+fn readable_if_started(record: &Record, live: &Live, evidence: &Evidence) -> bool {
+    let container = seen(&evidence.compute, evidence.now).is_some_and(|all| !all.is_empty());
+    let startable = ours_at_rest(record, live).is_some_and(|present| present.startable);
+    startable && !alive(record, live) && !container && !evidence.asked.start_tried
 }
 
 fn accepted(saga: SagaKind, evidence: &Evidence) -> bool {

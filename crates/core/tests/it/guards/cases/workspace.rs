@@ -171,6 +171,8 @@ pub(super) fn about_reading() -> Vec<Case> {
             record_of(e).snapshot_roots.push("/data".into());
             e.asked.other_sandbox = true;
         }),
+        // What was left out when it was taken is in no snapshot now, though the roots are the same.
+        unsaved(Phase::Error, in_error, |e| snapshot_of(e).excludes = vec!["data/".into()]),
         unsaved(
             Phase::Completed,
             "the sandbox exists (COMPLETED), making it anew would delete it, and no complete \
@@ -196,8 +198,28 @@ pub(super) fn about_reading() -> Vec<Case> {
              allow the adapter to look",
             |e| e.compute = Fact::unknown(Why::PermissionDenied, "docker.sock"),
         )
-        .also(ALSO_UNSAVED)
+        .also(&["workspace_can_be_saved", "start_comes_first"])
         .only(&[StaleRecovery, SagaKind::Rebuild]),
+        case(
+            "start_comes_first",
+            Denial::StartFirst { phase: Phase::Stopped },
+            "START_FIRST",
+            "the sandbox is STOPPED and can be started: started, its files can be read before it is \
+             deleted",
+            |e| see(e, present(Phase::Stopped, true)),
+        ),
+        // A snapshot that was asked for by name says nothing of what is in the sandbox now.
+        case(
+            "start_comes_first",
+            Denial::StartFirst { phase: Phase::Error },
+            "START_FIRST",
+            "the sandbox is ERROR and can be started: started, its files can be read before it is \
+             deleted",
+            |e| {
+                see(e, present(Phase::Error, true));
+                e.asked.snapshot = Some(SNAPSHOT.into());
+            },
+        ),
         case(
             "sandbox_can_be_read",
             Denial::NotReachable { phase: Phase::Error },
