@@ -16,6 +16,7 @@ use rustic_core::{
 };
 
 use super::backend::{Checked, View, lowered};
+use super::summaries::Summaries;
 use super::{Config, StoreError};
 
 /// Of new repositories, as restic's default: three of them are in memory at once during a capture.
@@ -37,6 +38,8 @@ pub(super) struct Place {
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) storage: Arc<Checked>,
+    /// What snapshot files that were read say.
+    pub(super) summaries: Arc<Summaries>,
     key: MasterKey,
 }
 
@@ -180,7 +183,7 @@ fn open(config: &Config) -> Result<Opened, StoreError> {
         State::Repository => opened(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
         State::Nothing => made(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
     };
-    Ok(Opened { storage, key: repository.key() })
+    Ok(Opened { storage, summaries: Arc::default(), key: repository.key() })
 }
 
 enum State {
