@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind::NotFound};
 use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
+use rustic_core::repofile::BlobType;
 use rustic_core::{
     BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend,
 };
@@ -11,6 +12,7 @@ use rustic_core::{
 use super::*;
 use crate::store::backend::Checked;
 use crate::store::repository::Opened;
+use crate::store::tree;
 
 /// A storage that counts what is read whole of it, and shows index files that are gone already.
 #[derive(Debug)]
@@ -133,4 +135,26 @@ async fn a_snapshot_that_was_listed_is_not_read_again() {
     lab.store.delete(&first.id).await.unwrap();
     assert_eq!(list().await, [second.sealed.name]);
     assert_eq!(watched.reads(FileType::Snapshot), 2);
+}
+
+#[tokio::test]
+async fn an_index_that_was_written_anew_while_it_was_read_is_whole() {
+    let lab = Lab::new();
+    lab.write("a", noise(10_000, 1));
+    let captured = lab.capture(None).await;
+    for (stale, whole) in [(0, true), (1, true), (2, true), (1000, false)] {
+        let (_, opened) = Watched::on(&lab, stale).await;
+        let id = captured.id.clone();
+        let read = spawn_blocking(move || {
+            let index = opened.load()?.index;
+            let top = snapshots::get(&opened, &id)?.file.tree;
+            tree::blob(&index, &top.into(), BlobType::Tree)
+        });
+        match (read.await.unwrap(), whole) {
+            (Ok(_), true) => {}
+            // Said of the storage, and not of the snapshot.
+            (Err(StoreError::Unreachable { .. }), false) => {}
+            (other, _) => panic!("{stale}: {other:?}"),
+        }
+    }
 }
