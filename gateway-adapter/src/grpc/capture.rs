@@ -160,6 +160,7 @@ impl Work {
             gateway: Arc::clone(&self.gateway),
             healthy: live.healthy.clone(),
             incarnation: asked.incarnation.clone(),
+            leave: None,
         }
     }
 

@@ -22,6 +22,7 @@ use super::{Broken, Channel, Entry, Note};
 use crate::classify::Failure;
 use crate::exec;
 use crate::gateway::{Gateway, Healthy};
+use crate::permit::Standing;
 use crate::vendor::Incarnation;
 
 /// See the module.
@@ -33,6 +34,8 @@ pub(crate) struct ExecChannel {
     pub healthy: Healthy,
     /// The only one that is looked into.
     pub incarnation: Incarnation,
+    /// Leave to write there. `None`: whoever has the channel only reads, or checks for itself.
+    pub leave: Option<Arc<Standing>>,
 }
 
 // === impl ExecChannel ===

@@ -54,7 +54,8 @@ pub(super) async fn replace(
         ]);
     let (given, input) = mpsc::channel(1);
     let (output, _) = mpsc::channel(1);
-    let job = Feed { arguments: arguments.collect(), size: size as u64, input, output, idle: IDLE };
+    let (arguments, leave) = (arguments.collect(), channel.leave.clone());
+    let job = Feed { arguments, size: size as u64, input, output, idle: IDLE, leave };
     let giving = async move {
         // The command's end says whether it came.
         let _ = given.send(content).await;
