@@ -7,6 +7,7 @@
 
 mod alone;
 mod complaints;
+mod dress;
 mod listing;
 mod read;
 mod replace;
@@ -67,6 +68,19 @@ impl Channel for ExecChannel {
         write::unpack(self, root, size, tar).await
     }
 
+    async fn add(
+        &self,
+        root: PathBuf,
+        size: u64,
+        tar: mpsc::Receiver<Bytes>,
+    ) -> Result<Vec<Note>, Broken> {
+        write::add(self, root, size, tar).await
+    }
+
+    async fn dress(&self, root: PathBuf, directories: Vec<Entry>) -> Result<Vec<Note>, Broken> {
+        dress::dress(self, root, directories).await
+    }
+
     async fn remove(&self, root: PathBuf, paths: Vec<PathBuf>) -> Result<Vec<Note>, Broken> {
         write::remove(self, root, paths).await
     }
@@ -75,7 +89,7 @@ impl Channel for ExecChannel {
         &self,
         root: PathBuf,
         like: Entry,
-        content: Bytes,
+        content: (Bytes, Option<[u8; 32]>),
     ) -> Result<Vec<Note>, Broken> {
         replace::replace(self, root, like, content).await
     }

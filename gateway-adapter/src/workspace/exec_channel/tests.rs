@@ -1,5 +1,6 @@
 //! On a development gateway, in both dialects: real shells, real tar.
 
+mod kept;
 mod leave;
 
 use std::collections::BTreeMap;
