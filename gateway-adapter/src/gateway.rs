@@ -20,7 +20,7 @@ use salvor_runtime::Clock;
 use crate::classify::{Class, Failure};
 use crate::transport::{self, Credentials, FileStamp, Transport};
 
-pub(crate) use call::Slots;
+pub(crate) use call::{Slots, Turn};
 pub(crate) use observe::{Observation, Sighting};
 pub(crate) use probe::{Healthy, Probe, differing};
 

@@ -14,7 +14,7 @@ use salvor_proto::gateway::v1::{
 use salvor_proto::registry::v1::SealedPath;
 use tokio::time::Instant;
 
-use crate::classify::Class;
+use crate::classify::{Class, Method};
 use crate::exec::{self, Job};
 use crate::gateway::{Gateway, Healthy};
 use crate::mutate::{self, applied, effect};
@@ -77,7 +77,8 @@ pub(crate) async fn apply_posture(
 ) -> Result<(Effect, Vec<SealedPathView>), Error> {
     let place = mutate::place(&cleared);
     let incarnation = Incarnation { place, id: live_id.to_owned() };
-    let (healthy, row) = match mutate::incarnation(gateway, &incarnation.place, live_id).await {
+    let found = mutate::incarnation(gateway, Method::Exec, &incarnation.place, live_id).await;
+    let (healthy, row, _) = match found {
         Ok(found) => found,
         Err(ended) => return Ok((ended, Vec::new())),
     };

@@ -1,7 +1,8 @@
 //! The mutations of a sandbox's life: create, delete, start, stop.
 //!
-//! Invariant: each takes a [`Cleared`] by value, probes the gateway, reads the incarnation's id
-//! again right before it sends, and says "not applied" only where that is certain.
+//! Invariant: each takes a [`Cleared`] by value, probes the gateway, waits for its turn, and in that
+//! turn reads the incarnation's id again, checks the fence token and sends; and it says "not applied"
+//! only where that is certain.
 //! Deliberately absent: repeating. An effect that is not known is observed by the caller.
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::classify::{Class, Failure, Method, cut};
 use crate::dialect::Dialect;
-use crate::gateway::{Gateway, Healthy};
+use crate::gateway::{Gateway, Healthy, Turn};
 use crate::layers;
 use crate::permit::{Cleared, Verb};
 use crate::stamp;
@@ -106,10 +107,14 @@ pub(crate) async fn create(
     let place = place(&cleared);
     let annotations = stamp::apply(&annotations, cleared.stamp());
     let creation = Creation { place: place.clone(), spec, labels, annotations, request_id };
+    let turn = match gateway.turn(Method::Create).await {
+        Ok(turn) => turn,
+        Err(failure) => return Ok((failure.effect(), String::new())),
+    };
     cleared.still_allowed()?;
     let asking = healthy.client.create(creation);
     let bound = gateway.limits().mutation;
-    let answered = gateway.exchange(&healthy, Method::Create, bound, asking).await;
+    let answered = gateway.send((turn, &healthy), Method::Create, bound, asking).await;
     Ok(match answered {
         Ok(row) if !row.id.is_empty() && row.name == place.sandbox => (applied(), row.id),
         Ok(_) => {
@@ -142,14 +147,14 @@ pub(crate) async fn delete(
 ) -> Result<Effect, Error> {
     debug_assert_eq!(cleared.verb(), Verb::Delete);
     let place = place(&cleared);
-    let (healthy, _) = match incarnation(gateway, &place, live_id).await {
+    let (healthy, _, turn) = match incarnation(gateway, Method::Delete, &place, live_id).await {
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
     cleared.still_allowed()?;
     let asking = healthy.client.delete(&place, request_id);
     let bound = gateway.limits().mutation;
-    match gateway.exchange(&healthy, Method::Delete, bound, asking).await {
+    match gateway.send((turn, &healthy), Method::Delete, bound, asking).await {
         Ok(Deletion::AlreadyAbsent) => Ok(gone_before(gateway, &place)),
         Ok(Deletion::Accepted(id)) if !(id.is_empty() || id == live_id) => {
             let text = format!("DeleteSandbox says that it deleted {id}, and {live_id} was meant");
@@ -173,14 +178,14 @@ pub(crate) async fn start(
 ) -> Result<Effect, Error> {
     debug_assert_eq!(cleared.verb(), Verb::Start);
     let place = place(&cleared);
-    let (healthy, _) = match incarnation(gateway, &place, live_id).await {
+    let (healthy, _, turn) = match incarnation(gateway, Method::Start, &place, live_id).await {
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
     cleared.still_allowed()?;
     let asking = healthy.client.start(&place, request_id);
     let bound = gateway.limits().mutation;
-    let answered = gateway.exchange(&healthy, Method::Start, bound, asking).await;
+    let answered = gateway.send((turn, &healthy), Method::Start, bound, asking).await;
     Ok(same_incarnation(gateway, answered, live_id))
 }
 
@@ -196,26 +201,29 @@ pub(crate) async fn stop(
 ) -> Result<Effect, Error> {
     debug_assert_eq!(cleared.verb(), Verb::Stop);
     let place = place(&cleared);
-    let (healthy, _) = match incarnation(gateway, &place, live_id).await {
+    let (healthy, _, turn) = match incarnation(gateway, Method::Stop, &place, live_id).await {
         Ok(found) => found,
         Err(ended) => return Ok(ended),
     };
     cleared.still_allowed()?;
     let asking = healthy.client.stop(&place, request_id);
     let bound = gateway.limits().mutation;
-    let answered = gateway.exchange(&healthy, Method::Stop, bound, asking).await;
+    let answered = gateway.send((turn, &healthy), Method::Stop, bound, asking).await;
     Ok(same_incarnation(gateway, answered, live_id))
 }
 
-/// Probes the gateway and reads the sandbox: it must be the one that is meant.
-pub(crate) async fn incarnation(
-    gateway: &Gateway,
+/// Probes the gateway, waits for the turn to send `method`, and reads the sandbox in it: it must be
+/// the one that is meant.
+pub(crate) async fn incarnation<'a>(
+    gateway: &'a Gateway,
+    method: Method,
     place: &Place,
     live_id: &str,
-) -> Result<(Healthy, Row), Ended> {
+) -> Result<(Healthy, Row, Turn<'a>), Ended> {
     let healthy = gateway.probe().await.found.map_err(|unknown| not_sent(&unknown))?;
-    match gateway.get(&healthy, place).await {
-        Ok(row) if row.id == live_id => Ok((healthy, row)),
+    let turn = gateway.turn(method).await.map_err(|failure| failure.effect())?;
+    match gateway.get_in(&turn, &healthy, place).await {
+        Ok(row) if row.id == live_id => Ok((healthy, row, turn)),
         Ok(row) => Err(effect(
             Outcome::NotApplied,
             Cause::OtherIncarnation,

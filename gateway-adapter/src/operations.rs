@@ -1,9 +1,10 @@
 //! Work that takes longer than a call should: begun once, looked at, waited for, cancelled.
 //!
 //! Invariants: a `request_id` names one piece of work for as long as it is kept; an operation that
-//! is done never changes again; what runs and what is kept is bounded. Nothing here is durable:
-//! what came of work whose adapter went away is found in the repository. Deliberately absent: what
-//! the work is.
+//! is done never changes again; what runs and what is kept is bounded; of the work that enters one
+//! sandbox there is one piece at a time, and the newest counts, since whoever asked for an older one
+//! has lost the sandbox's lease or has given it up. Nothing here is durable: what came of work whose
+//! adapter went away is found in the repository. Deliberately absent: what the work is.
 
 mod meter;
 
@@ -101,7 +102,8 @@ impl Operations {
 
     /// Begins a piece of work, or answers the one that this `request_id` (a checked UUID) began
     /// before. The work should end soon after its handle is cancelled; it is dropped half a minute
-    /// later. Must be called inside a tokio runtime.
+    /// later. Work that enters the subject cancels what entered it before, and waits until that has
+    /// ended and is undone. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// REQUEST_ID_REUSED, OPERATIONS_FULL, SERVER_DRAINING. The work was not begun.
@@ -128,7 +130,8 @@ impl Operations {
             let text = "this adapter is shutting down; nothing was begun";
             return Err(Error::new(Code::Unavailable, "SERVER_DRAINING", text).retry_after(RETRY));
         }
-        let open = book.oldest_first.iter().filter(|work| !work.done()).count();
+        let before = if enters(kind) { book.inside(subject) } else { Vec::new() };
+        let open = book.oldest_first.iter().filter(|work| !work.done()).count() - before.len();
         if open >= self.shared.max_running {
             return Err(full(open));
         }
@@ -142,16 +145,18 @@ impl Operations {
         });
         book.keep(Arc::clone(&begun));
         drop(book);
-        self.run(Arc::clone(&begun), work(begun.handle.clone()));
+        before.iter().for_each(|older| older.handle.cancel());
+        self.run(Arc::clone(&begun), before, work(begun.handle.clone()));
         Ok(begun.view())
     }
 
-    fn run<W>(&self, begun: Arc<Work>, work: W)
+    fn run<W>(&self, begun: Arc<Work>, before: Vec<Arc<Work>>, work: W)
     where
         W: Future<Output = Result<Outcome, pb::OperationFailure>> + Send + 'static,
     {
         let clock = Arc::clone(&self.shared.clock);
         let task = async move {
+            let work = after(before, &begun, work);
             let overdue = async {
                 begun.handle.cancelled().await;
                 tokio::time::sleep(CLEAN_UP).await;
@@ -233,6 +238,29 @@ impl Operations {
     }
 }
 
+/// Whether it does something in the sandbox.
+fn enters(kind: Kind) -> bool {
+    matches!(kind, Kind::Snapshot | Kind::Restore)
+}
+
+/// The work, once what was there before it has left.
+async fn after<W>(
+    before: Vec<Arc<Work>>,
+    begun: &Work,
+    work: W,
+) -> Result<Outcome, pb::OperationFailure>
+where
+    W: Future<Output = Result<Outcome, pb::OperationFailure>>,
+{
+    for older in before {
+        tokio::select! {
+            () = older.left() => {}
+            () = begun.handle.cancelled() => return Err(cancelled(&begun.subject)),
+        }
+    }
+    work.await
+}
+
 fn reused(id: &str, known: &Work) -> Error {
     let (kind, subject) = (known.kind.as_str_name(), &known.subject);
     let text = format!(
@@ -259,6 +287,12 @@ pub(crate) fn cancelled(subject: &str) -> pb::OperationFailure {
 // === impl Book ===
 
 impl Book {
+    /// What has entered a subject, and has not ended.
+    fn inside(&self, subject: &str) -> Vec<Arc<Work>> {
+        let same = |work: &&Arc<Work>| enters(work.kind) && work.subject == subject;
+        self.oldest_first.iter().filter(same).filter(|work| !work.done()).cloned().collect()
+    }
+
     /// Room is made by what ended first; fewer run than are kept, so there is always one.
     fn keep(&mut self, work: Arc<Work>) {
         if self.oldest_first.len() >= MAX_KEPT
@@ -277,6 +311,13 @@ impl Book {
 impl Work {
     fn done(&self) -> bool {
         self.end.borrow().is_some()
+    }
+
+    /// Resolves once it has ended, and what it did in the sandbox is undone.
+    async fn left(&self) {
+        // The sender is this work's own.
+        let _ = self.end.subscribe().wait_for(Option::is_some).await;
+        self.handle.undone().await;
     }
 
     fn view(&self) -> pb::Operation {

@@ -73,7 +73,7 @@ pub(crate) async fn apply(
         .map_err(|error| Error::invalid("policy.content", error.to_string()))?;
     let place = mutate::place(&cleared);
     let nothing = |ended: Effect| Ok((ended, String::new()));
-    let (healthy, row) = match incarnation(gateway, &place, live_id).await {
+    let (healthy, row, turn) = match incarnation(gateway, Method::Update, &place, live_id).await {
         Ok(found) => found,
         Err(ended) => return nothing(ended),
     };
@@ -83,7 +83,7 @@ pub(crate) async fn apply(
     cleared.still_allowed()?;
     let asking = healthy.client.update_policy(&place, content);
     let bound = gateway.limits().mutation;
-    let version = match gateway.exchange(&healthy, Method::Update, bound, asking).await {
+    let version = match gateway.send((turn, &healthy), Method::Update, bound, asking).await {
         Ok(version) => version,
         Err(failure) => return nothing(failure.effect()),
     };

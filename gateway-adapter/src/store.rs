@@ -23,6 +23,7 @@ mod read_back;
 mod repository;
 mod retention;
 mod snapshots;
+mod summaries;
 mod tree;
 mod verify;
 mod walk;
@@ -63,7 +64,7 @@ pub(crate) struct Store {
 /// What is in the repository.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// Newest first, complete and incomplete.
+    /// Newest first, complete and incomplete, without the notes of their coverage.
     pub snapshots: Vec<pb::Snapshot>,
     /// Those that are no snapshots of salvor's, or whose manifest cannot be read.
     pub foreign: u64,

@@ -18,7 +18,9 @@ mod sqlite;
 mod tree;
 pub(crate) mod verify;
 
-use std::{fmt, path::PathBuf, time::SystemTime};
+use std::future::ready;
+use std::path::{Path, PathBuf};
+use std::{fmt, time::SystemTime};
 
 use bytes::Bytes;
 use salvor_proto::gateway::v1 as pb;
@@ -159,6 +161,34 @@ pub(crate) trait Channel: Send + Sync + fmt::Debug {
         tar: mpsc::Receiver<Bytes>,
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
 
+    /// Unpacks as [`unpack`](Self::unpack) does what does not exist. Existing entries stay as they are, those included that came
+    /// a moment ago: what is below a symbolic link that came in a directory's place is written where that leads, over nothing.
+    ///
+    /// # Errors
+    /// This channel cannot, or some of it may have been written.
+    fn add(
+        &self,
+        root: PathBuf,
+        size: u64,
+        tar: mpsc::Receiver<Bytes>,
+    ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send {
+        let _ = (size, tar);
+        cannot(&root, "write and leave what is there as it is")
+    }
+
+    /// Gives directories their mode and time, in this order, if they are directories.
+    ///
+    /// # Errors
+    /// This channel cannot, or some of them may have them.
+    fn dress(
+        &self,
+        root: PathBuf,
+        directories: Vec<Entry>,
+    ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send {
+        let _ = directories;
+        cannot(&root, "give a directory its mode and time")
+    }
+
     /// Takes entries away, directories with all that is in them.
     ///
     /// # Errors
@@ -170,7 +200,8 @@ pub(crate) trait Channel: Send + Sync + fmt::Debug {
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
 
     /// Puts a regular file in another one's place at once: written beside it, then renamed, so that
-    /// there is never half of it. Its directory must be there. `like` has its path, mode and owner.
+    /// there is never half of it. Its directory must be there. `like` has its path, mode and owner. If what is there has not this
+    /// SHA-256 any more, or is there and should not be, it stays, and that is noted.
     ///
     /// # Errors
     /// This channel cannot, or does not know whether it did. There is the old file or the new one.
@@ -178,13 +209,10 @@ pub(crate) trait Channel: Send + Sync + fmt::Debug {
         &self,
         root: PathBuf,
         like: Entry,
-        content: Bytes,
+        (content, was): (Bytes, Option<[u8; 32]>),
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send {
-        let _ = (root, content);
-        let path = like.path.display().to_string();
-        let detail = format!("{path}: this channel cannot put a file in another one's place");
-        let reason = pb::UnknownReason::Unimplemented.into();
-        async move { Err(Broken { unknown: pb::Unknown { reason, detail } }) }
+        let _ = (root, content, was);
+        cannot(&like.path, "put a file in another one's place")
     }
 
     /// SHA-256 of each of these regular files, in any order. One that cannot be read is noted.
@@ -197,6 +225,16 @@ pub(crate) trait Channel: Send + Sync + fmt::Debug {
         files: Vec<PathBuf>,
         found: mpsc::Sender<(PathBuf, [u8; 32])>,
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
+}
+
+/// What a channel answers that has no way to do something.
+fn cannot(
+    path: &Path,
+    what: &str,
+) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send + use<> {
+    let detail = format!("{}: this channel cannot {what}", path.display());
+    let reason = pb::UnknownReason::Unimplemented.into();
+    ready(Err(Broken { unknown: pb::Unknown { reason, detail } }))
 }
 
 /// A channel that does not work: not about one path.

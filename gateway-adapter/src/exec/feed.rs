@@ -12,13 +12,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
+use salvor_proto::Error;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 use uuid::Uuid;
 
 use super::{Finished, Heard, Tail, ended};
-use crate::classify::{Failure, Method};
-use crate::gateway::{Gateway, Healthy};
+use crate::classify::{Class, Failure, Method};
+use crate::gateway::{Gateway, Healthy, Turn};
+use crate::permit::Standing;
 use crate::vendor::{Command, Incarnation, Inputs, MAX_PIECE, Output, Outputs};
 
 /// `$0` is the marker, `$1` the number of bytes; the rest is the command, literally. The pipeline's
@@ -41,6 +43,8 @@ pub(crate) struct Feed {
     pub output: mpsc::Sender<Bytes>,
     /// After which without a byte in either direction it counts as undetermined. It may go on.
     pub idle: Duration,
+    /// Leave to write in the sandbox. Checked, with the sandbox's id, when there is no queue any more.
+    pub leave: Option<Arc<Standing>>,
 }
 
 /// How far the input is, as the sending side sees it.
@@ -57,7 +61,7 @@ pub(crate) async fn feed(
     incarnation: &Incarnation,
     feed: Feed,
 ) -> Result<Finished, Failure> {
-    let Feed { arguments, size, input, output, idle } = feed;
+    let Feed { arguments, size, input, output, idle, leave } = feed;
     let marker = format!("salvor-{}", Uuid::new_v4().simple());
     let shell = ["/bin/sh", "-c", WRAPPER, &marker].map(str::to_owned);
     let arguments = shell.into_iter().chain([size.to_string()]).chain(arguments).collect();
@@ -75,12 +79,34 @@ pub(crate) async fn feed(
             }
         }
     };
-    let heard = gateway.exchange(healthy, Method::Feed, LONGEST, running).await?;
+    let turn = gateway.turn(Method::Feed).await?;
+    if let Some(leave) = leave {
+        check(gateway, (&turn, healthy), incarnation, &leave).await?;
+    }
+    let heard = gateway.send((turn, healthy), Method::Feed, LONGEST, running).await?;
     // The marker is on standard error: read it as if it were standard output.
     let heard = Heard { stdout: heard.stderr, stderr: heard.stdout, exit: heard.exit };
     let finished = ended(heard, &marker, LONGEST)
         .map_err(|(class, text)| Failure::new(class, format!("{}: {text}", gateway.name())))?;
     Ok(Finished { stdout: Vec::new(), stderr: finished.stdout, ..finished })
+}
+
+/// One dialect runs commands by name: what has the name now must be what is meant.
+async fn check(
+    gateway: &Gateway,
+    (turn, healthy): (&Turn<'_>, &Healthy),
+    incarnation: &Incarnation,
+    leave: &Standing,
+) -> Result<(), Failure> {
+    let Incarnation { place, id } = incarnation;
+    let row = gateway.get_in(turn, healthy, place).await?;
+    if row.id != *id {
+        let (name, sandbox) = (gateway.name(), &place.sandbox);
+        let text = format!("{name}: {sandbox} is {} and not {id}; nothing was sent", row.id);
+        return Err(Failure::new(Class::Contradictory, text));
+    }
+    let refused = |error: Error| Failure::new(Class::PermissionDenied, error.message());
+    leave.still_allowed().map_err(refused)
 }
 
 /// The input, cut into pieces that a gateway takes, and held to its size.

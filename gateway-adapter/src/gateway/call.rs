@@ -1,4 +1,7 @@
 //! Every call to a gateway: bounded in number and time, traced, classified.
+//!
+//! Whoever changes something takes its turn first, then looks and checks, and sends in that turn:
+//! between the last look and the sending there is no queue.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,8 +9,9 @@ use std::time::Duration;
 
 use salvor_runtime::rpc::code_name;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument as _, info_span};
 
 use super::{Gateway, Healthy, Link};
 use crate::classify::{Class, Failure, Method, Origin, origin};
@@ -19,6 +23,12 @@ pub(crate) struct Slots {
     waiting: AtomicUsize,
     in_flight: usize,
     may_wait: usize,
+}
+
+/// One of the calls that a gateway gets at once, taken before there is anything to send.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    _slot: SemaphorePermit<'a>,
 }
 
 /// A place in the queue, given back when dropped.
@@ -58,7 +68,23 @@ impl Drop for Queued<'_> {
 // === impl Gateway ===
 
 impl Gateway {
-    /// Does one call within `bound`, the wait for a slot included. Cancelling it does not take
+    /// Waits for the turn to send something, for as long as a mutation may take.
+    ///
+    /// # Errors
+    /// It did not come: nothing was sent.
+    pub(crate) async fn turn(&self, method: Method) -> Result<Turn<'_>, Failure> {
+        self.turn_until(method, Instant::now() + self.limits().mutation).await
+    }
+
+    async fn turn_until(&self, method: Method, deadline: Instant) -> Result<Turn<'_>, Failure> {
+        match timeout_at(deadline, self.slots.take()).await {
+            Ok(Some(slot)) => Ok(Turn { _slot: slot }),
+            Ok(None) => Err(self.crowded(method, "too many others wait already")),
+            Err(_) => Err(self.crowded(method, "none of them ended in time")),
+        }
+    }
+
+    /// Does one call within `bound`, the wait for its turn included. Cancelling it does not take
     /// back what was sent.
     pub(super) async fn call<T>(
         &self,
@@ -67,13 +93,29 @@ impl Gateway {
         bound: Duration,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Failure> {
-        let deadline = tokio::time::Instant::now() + bound;
-        let Ok(slot) = tokio::time::timeout_at(deadline, self.slots.take()).await else {
-            return Err(self.crowded(method, "none of them ended in time"));
-        };
-        let Some(_slot) = slot else {
-            return Err(self.crowded(method, "too many others wait already"));
-        };
+        let deadline = Instant::now() + bound;
+        let turn = self.turn_until(method, deadline).await?;
+        self.answered((&turn, link), method, (bound, deadline), work).await
+    }
+
+    /// Does one call in a turn that was waited for. `bound` is for the answer alone.
+    pub(super) async fn call_in<T>(
+        &self,
+        at: (&Turn<'_>, &Link),
+        method: Method,
+        bound: Duration,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Failure> {
+        self.answered(at, method, (bound, Instant::now() + bound), work).await
+    }
+
+    async fn answered<T>(
+        &self,
+        (_turn, link): (&Turn<'_>, &Link),
+        method: Method,
+        (bound, deadline): (Duration, Instant),
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Failure> {
         let span = info_span!(
             "gateway.call",
             otel.name = format!("openshell.v1.OpenShell/{}", method.name()),
@@ -83,7 +125,7 @@ impl Gateway {
             rpc.response.status_code = tracing::field::Empty,
             server.address = link.endpoint,
         );
-        let answered = tokio::time::timeout_at(deadline, work.instrument(span.clone())).await;
+        let answered = timeout_at(deadline, work.instrument(span.clone())).await;
         let code = match &answered {
             Ok(Ok(_)) => Code::Ok,
             Ok(Err(status)) => status.code(),
@@ -106,6 +148,18 @@ impl Gateway {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Failure> {
         self.call(&healthy.link, method, bound, work).await
+    }
+
+    /// [`exchange`](Self::exchange) in a turn that was waited for, and that ends with it. `bound` is
+    /// for the answer alone.
+    pub(crate) async fn send<T>(
+        &self,
+        (turn, healthy): (Turn<'_>, &Healthy),
+        method: Method,
+        bound: Duration,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Failure> {
+        self.call_in((&turn, &healthy.link), method, bound, work).await
     }
 
     async fn failed(&self, link: &Link, method: Method, status: &Status) -> Failure {

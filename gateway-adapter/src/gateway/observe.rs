@@ -6,7 +6,7 @@
 
 use salvor_proto::gateway::v1::{Unknown, UnknownReason};
 
-use super::{Gateway, Healthy, Probe, lock};
+use super::{Gateway, Healthy, Probe, Turn, lock};
 use crate::classify::{Class, Failure, Method};
 use crate::vendor::{Listing, Page, Place, Row};
 
@@ -82,6 +82,23 @@ impl Gateway {
     pub(crate) async fn get(&self, healthy: &Healthy, place: &Place) -> Result<Row, Failure> {
         let asking = healthy.client.get(place);
         let row = self.call(&healthy.link, Method::Get, self.limits().read, asking).await?;
+        self.of_place(row, place)
+    }
+
+    /// [`get`](Self::get) in a turn that was waited for: nothing comes between it and what is sent
+    /// in the same turn.
+    pub(crate) async fn get_in(
+        &self,
+        turn: &Turn<'_>,
+        healthy: &Healthy,
+        place: &Place,
+    ) -> Result<Row, Failure> {
+        let (at, asking) = ((turn, &*healthy.link), healthy.client.get(place));
+        let row = self.call_in(at, Method::Get, self.limits().read, asking).await?;
+        self.of_place(row, place)
+    }
+
+    fn of_place(&self, row: Row, place: &Place) -> Result<Row, Failure> {
         let misses = |what: &str| {
             let detail = format!("{}: GetSandbox answered a sandbox {what}", self.name);
             Err(Failure::new(Class::Contradictory, detail))

@@ -111,20 +111,22 @@ impl Work {
         handle.stage("looking");
         let known = self.store.list().await?;
         if let Some(answer) = asked.answered(&known)? {
-            return Ok(answer);
+            return Ok(self.store.get(&answer.id).await?);
         }
+        let parent = asked.parent(&known);
+        drop(known);
         match self.way(&asked).await? {
             Way::Exec(live) => {
                 let (channel, read) = (self.exec(&asked, &live), pb::Channel::Exec);
                 let reading = Reading { channel, read, live: Some(live), unquiesced: false };
-                Box::pin(self.take(asked, &known, reading, handle)).await
+                Box::pin(self.take(asked, parent, reading, handle)).await
             }
             Way::Runtime(channel, live) => {
                 let runs = !channel.is_still().await.map_err(unreadable)?;
                 let unquiesced = runs && live.is_none() && asked.rules.hooks.is_some();
                 let reading =
                     Reading { channel: *channel, read: pb::Channel::Runtime, live, unquiesced };
-                Box::pin(self.take(asked, &known, reading, handle)).await
+                Box::pin(self.take(asked, parent, reading, handle)).await
             }
         }
     }
@@ -158,6 +160,7 @@ impl Work {
             gateway: Arc::clone(&self.gateway),
             healthy: live.healthy.clone(),
             incarnation: asked.incarnation.clone(),
+            leave: None,
         }
     }
 
@@ -165,12 +168,11 @@ impl Work {
     async fn take<C: Channel>(
         &self,
         asked: Asked,
-        known: &Listing,
+        parent: Option<SnapshotName>,
         reading: Reading<C>,
         handle: Handle,
     ) -> Result<pb::Snapshot, Error> {
         let Reading { channel, read, live, unquiesced } = reading;
-        let parent = asked.parent(known);
         let capture = Capture {
             exec: live.as_ref().map(|live| self.exec(&asked, live)),
             channel,
@@ -244,11 +246,11 @@ impl Asked {
     }
 
     /// The snapshot that bears this request's id. Incomplete ones count as answers too.
-    fn answered(&self, known: &Listing) -> Result<Option<pb::Snapshot>, Error> {
+    fn answered(&self, known: &Listing) -> Result<Option<SnapshotName>, Error> {
         let same = |snapshot: &&pb::Snapshot| snapshot.request_id == self.request_id;
         let Some(answer) = known.snapshots.iter().find(same) else { return Ok(None) };
         if answer.identity.as_ref() == Some(&self.identity()) {
-            return Ok(Some(answer.clone()));
+            return SnapshotName::parse("name", &answer.name).map(Some);
         }
         let text = format!(
             "request_id {} is of snapshot {}, which is of another sandbox. Nothing was begun",

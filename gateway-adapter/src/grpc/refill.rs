@@ -49,7 +49,7 @@ struct Door {
     gateway: Arc<Gateway>,
     incarnation: Incarnation,
     /// `None`: nothing is written.
-    permit: Option<Standing>,
+    permit: Option<Arc<Standing>>,
     /// Whether leave was given to touch the sandbox, so that it may have been.
     passed: AtomicBool,
 }
@@ -72,7 +72,7 @@ impl Service {
         let store = self.store()?.clone();
         let gateway = self.served(&meant.target.owner()).await?;
         let (task, _) = asked.chosen(&store).await?;
-        let permit = Some(permit.stand(&self.authority).await?);
+        let permit = Some(Arc::new(permit.stand(&self.authority).await?));
         let subject = meant.target.to_string();
         let door =
             Door { gateway, incarnation: meant.vendor(), permit, passed: AtomicBool::new(false) };
@@ -310,7 +310,8 @@ impl Door {
     async fn open(&self) -> Result<ExecChannel, Stopped> {
         let healthy = self.ready().await?;
         let (gateway, incarnation) = (Arc::clone(&self.gateway), self.incarnation.clone());
-        Ok(ExecChannel { gateway, healthy, incarnation })
+        let leave = self.permit.clone();
+        Ok(ExecChannel { gateway, healthy, incarnation, leave })
     }
 
     async fn ready(&self) -> Result<Healthy, Stopped> {

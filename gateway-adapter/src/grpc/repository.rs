@@ -95,9 +95,6 @@ impl Service {
         let mut snapshots: Vec<_> = listing.snapshots.into_iter().filter(asked).collect();
         let more = snapshots.len() > size;
         snapshots.truncate(size);
-        for coverage in snapshots.iter_mut().filter_map(|snapshot| snapshot.coverage.as_mut()) {
-            (coverage.left_out, coverage.issues) = (Vec::new(), Vec::new());
-        }
         let last = snapshots.last().filter(|_| more);
         let next_page_token = last.map(|last| Position::of(last).write()).unwrap_or_default();
         let foreign_count = listing.foreign;

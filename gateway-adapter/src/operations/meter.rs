@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use salvor_proto::gateway::v1::Progress;
 use salvor_proto::time;
+use tokio::runtime::Handle as Runtime;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The rate is taken over so much time, by samples so far apart.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -21,6 +24,7 @@ const APART: Duration = Duration::from_millis(500);
 pub(crate) struct Handle {
     meter: Arc<Meter>,
     cancel: CancellationToken,
+    aftermath: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -54,7 +58,7 @@ impl Handle {
             samples: Mutex::new(VecDeque::from([(began, 0)])),
             ended: Mutex::new(None),
         };
-        Self { meter: Arc::new(meter), cancel }
+        Self { meter: Arc::new(meter), cancel, aftermath: TaskTracker::new() }
     }
 
     /// Says what is being done, for people: `reading`.
@@ -99,6 +103,21 @@ impl Handle {
     /// Resolves once it should end.
     pub(crate) async fn cancelled(&self) {
         self.cancel.cancelled().await;
+    }
+
+    /// Undoes what the work did, in a task that goes on when the work is dropped. Whoever comes after it waits for that, too.
+    pub(crate) fn undo<T: Send + 'static>(
+        &self,
+        runtime: &Runtime,
+        undoing: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.aftermath.spawn_on(undoing, runtime)
+    }
+
+    /// Resolves once nothing is being undone any more.
+    pub(super) async fn undone(&self) {
+        self.aftermath.close();
+        self.aftermath.wait().await;
     }
 
     pub(super) fn cancel(&self) {

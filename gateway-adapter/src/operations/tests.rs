@@ -4,6 +4,8 @@ use tokio::sync::oneshot;
 
 use super::*;
 
+mod inside;
+
 const ID: &str = "7d444840-9dc0-11d1-b245-5ffdce74fad2";
 const NAME: &str = "operations/7d444840-9dc0-11d1-b245-5ffdce74fad2";
 const LONG: Duration = Duration::from_mins(1);

@@ -1,14 +1,16 @@
 //! A snapshot's manifest, readable in the `description` of restic's snapshot.
 //!
 //! Invariants: what bears no manifest of salvor's is nobody's but its maker's; a provisional snapshot reads as incomplete and
-//! bears no request's id, whatever its manifest says.
+//! bears no request's id, whatever its manifest says; the commands of hooks are in none, and of older ones none is answered.
 
+use prost::Message as _;
 use rustic_core::StringList;
 use rustic_core::jiff::{Timestamp, tz::TimeZone};
 use rustic_core::repofile::SnapshotFile;
 use salvor_proto::gateway::v1 as pb;
 use salvor_proto::json;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{SnapshotId, StoreError};
 use crate::workspace::Reason;
@@ -86,6 +88,7 @@ pub(super) fn read(id: &SnapshotId, file: &SnapshotFile) -> Result<pb::Snapshot,
         return Err(foreign("its manifest names no gateway"));
     }
     manifest.name = format!("{gateway}/snapshots/{id}");
+    hide_hooks(&mut manifest);
     if file.tags.contains(PROVISIONAL) || manifest.state() != pb::snapshot::State::Complete {
         manifest.set_state(pb::snapshot::State::Incomplete);
     }
@@ -98,6 +101,7 @@ fn write(
     provisional: bool,
 ) -> Result<(), StoreError> {
     manifest.name.clear();
+    hide_hooks(&mut manifest);
     if let Some(coverage) = &mut manifest.coverage {
         bound(&mut coverage.left_out);
         bound(&mut coverage.issues);
@@ -121,6 +125,13 @@ fn write(
     let envelope = Envelope { salvor_manifest: VERSION, snapshot };
     file.description = Some(serde_json::to_string(&envelope).map_err(|error| internal(&error))?);
     Ok(())
+}
+
+/// Whoever may read a snapshot need not see the arguments of commands: a digest tells whether they were others.
+fn hide_hooks(manifest: &mut pb::Snapshot) {
+    if let Some(hooks) = manifest.rules.as_mut().and_then(|rules| rules.quiesce.take()) {
+        manifest.hooks_digest = hex::encode(Sha256::digest(hooks.encode_to_vec()));
+    }
 }
 
 fn bound(notes: &mut Vec<pb::PathNote>) {

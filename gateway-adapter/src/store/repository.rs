@@ -16,12 +16,16 @@ use rustic_core::{
 };
 
 use super::backend::{Checked, View, lowered};
+use super::summaries::Summaries;
 use super::{Config, StoreError};
 
 /// Of new repositories, as restic's default: three of them are in memory at once during a capture.
 const PACK_SIZE: &str = "16 MiB";
 /// Packs of directories.
 const TREE_PACK_SIZE: &str = "4 MiB";
+
+/// How often an index is read anew because files of it went away meanwhile. Each time, something was reclaimed.
+const READINGS: usize = 8;
 
 /// A repository whose index is in memory.
 pub(super) type Indexed = Repository<IndexedFullStatus>;
@@ -37,13 +41,16 @@ pub(super) struct Place {
 #[derive(Clone)]
 pub(super) struct Opened {
     pub(super) storage: Arc<Checked>,
+    /// What snapshot files that were read say.
+    pub(super) summaries: Arc<Summaries>,
     key: MasterKey,
 }
 
+/// An index, and the files that it was read from.
 #[derive(Clone)]
-struct Loaded {
+pub(super) struct Loaded {
     files: Vec<(Id, u32)>,
-    index: Arc<Indexed>,
+    pub(super) index: Arc<Indexed>,
 }
 
 // === impl Place ===
@@ -78,10 +85,8 @@ impl Place {
 
     /// The repository with an index that was compared with what is there just now, and nothing of it in memory yet.
     pub(super) fn reindexed(&self) -> Result<Arc<Indexed>, StoreError> {
-        let opened = self.open()?;
-        let files = index_files(&opened)?;
-        let index = Arc::new(opened.index(files.clone())?);
-        let loaded = Loaded { files, index: Arc::clone(&index) };
+        let loaded = self.open()?.load()?;
+        let index = Arc::clone(&loaded.index);
         *self.indexed.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         Ok(index)
     }
@@ -118,17 +123,37 @@ impl Opened {
         opened(storage, &Credentials::Masterkey(self.key.clone()))
     }
 
-    fn index(&self, files: Vec<(Id, u32)>) -> Result<Indexed, StoreError> {
+    /// Reads the index. Whoever reclaims space, in this process or another, writes its files anew and takes the old ones away:
+    /// what is gone then is read from where it went, and only what is listed still and cannot be read is missing.
+    pub(super) fn load(&self) -> Result<Loaded, StoreError> {
+        for _ in 0..READINGS {
+            let files = index_files(self)?;
+            let found = self.index(&files);
+            if matches!(found, Ok((_, false)) | Err(StoreError::Missing { .. })) {
+                let now = index_files(self)?;
+                if files.iter().any(|file| !now.contains(file)) {
+                    continue;
+                }
+            }
+            return Ok(Loaded { files, index: Arc::new(found?.0) });
+        }
+        let detail = "its index was written anew each time that it was read".to_owned();
+        Err(StoreError::Unreachable { detail })
+    }
+
+    /// An index of what these files say, and whether all of them were there.
+    fn index(&self, files: &[(Id, u32)]) -> Result<(Indexed, bool), StoreError> {
         let there: HashMap<Id, u32> = self.storage.files(FileType::Pack)?.into_iter().collect();
         let repository = self.repository()?;
-        let (mut index, mut packs) = (Vec::new(), HashMap::new());
-        for (id, size) in files {
+        let (mut index, mut packs, mut whole) = (Vec::new(), HashMap::new(), true);
+        for &(id, size) in files {
             let file: IndexFile = match repository.get_file(&IndexId::from(id)) {
                 Ok(file) => file,
                 // What only it knew of is missing, and whoever needs that will say so.
                 Err(error) => match lowered(&error) {
                     error @ (StoreError::Damaged { .. } | StoreError::Missing { .. }) => {
                         tracing::warn!(%error, "an index file of the snapshot repository is left out");
+                        whole &= matches!(error, StoreError::Damaged { .. });
                         continue;
                     }
                     error => return Err(error),
@@ -145,7 +170,8 @@ impl Opened {
         }
         let packs = packs.into_iter().collect();
         let view = View { inner: Arc::clone(&self.storage), index, packs };
-        self.on(Arc::new(view))?.to_indexed_checked().map_err(|error| lowered(&error))
+        let indexed = self.on(Arc::new(view))?.to_indexed_checked();
+        Ok((indexed.map_err(|error| lowered(&error))?, whole))
     }
 }
 
@@ -180,7 +206,7 @@ fn open(config: &Config) -> Result<Opened, StoreError> {
         State::Repository => opened(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
         State::Nothing => made(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
     };
-    Ok(Opened { storage, key: repository.key() })
+    Ok(Opened { storage, summaries: Arc::default(), key: repository.key() })
 }
 
 enum State {

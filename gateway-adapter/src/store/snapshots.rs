@@ -19,20 +19,19 @@ pub(super) struct Found {
     pub(super) manifest: pb::Snapshot,
 }
 
-/// All of them.
+/// All of them. Those that were listed before are not read again.
 pub(super) fn list(opened: &Opened) -> Result<Listing, StoreError> {
-    let ids = opened.storage.files(FileType::Snapshot)?;
+    let (snapshots, unread) = opened.summaries.known(opened.storage.files(FileType::Snapshot)?);
     let repository = opened.repository()?;
-    let listing = Mutex::new(Ok(Listing { snapshots: Vec::new(), foreign: 0 }));
+    let listing = Mutex::new(Ok(Listing { snapshots, foreign: 0 }));
     // Each is a file of its own: to be read from far away, perhaps.
     let alone = |_: &_| u64::MAX;
-    let ids = ids.into_iter().map(|(id, _)| id);
-    parallel::each(ids, &Wanted::default(), alone, |id| {
-        let read = read(&repository, id);
+    parallel::each(unread.into_iter(), &Wanted::default(), alone, |file| {
+        let read = read(&repository, file.0);
         let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(found) = &mut *listing else { return };
         match read {
-            Ok(snapshot) => found.snapshots.push(snapshot.manifest),
+            Ok(snapshot) => found.snapshots.push(opened.summaries.keep(file, snapshot.manifest)),
             // Deleted since it was listed.
             Err(StoreError::NotFound(_)) => {}
             Err(StoreError::Foreign { .. }) => found.foreign += 1,

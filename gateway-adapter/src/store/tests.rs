@@ -8,6 +8,7 @@ mod interop;
 mod keeping;
 mod round_trip;
 mod s3;
+mod watched;
 
 use std::fs;
 use std::io::Read as _;

@@ -24,6 +24,8 @@ use salvor_proto::error::Code;
 use salvor_proto::gateway::v1 as pb;
 use salvor_proto::time;
 use salvor_runtime::Clock;
+use tokio::runtime::Handle as Runtime;
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::notes::Notes;
@@ -99,7 +101,8 @@ impl<C: Channel> Capture<C> {
     /// # Errors
     /// Nothing was kept: the channel or the repository does not work, or the work was cancelled.
     pub(crate) async fn take(mut self) -> Result<Taken, Error> {
-        let mut ending = Ending::new(self.exec.clone(), Arc::clone(&self.rules));
+        let mut ending =
+            Ending::new(self.exec.clone(), Arc::clone(&self.rules), self.handle.clone());
         let handle = self.handle.clone();
         let taken = tokio::select! {
             taken = self.quiet(&mut ending) => taken,
@@ -148,22 +151,32 @@ struct Ending {
     archiving: TaskTracker,
     exec: Option<ExecChannel>,
     rules: Arc<Rules>,
+    handle: Handle,
 }
 
 // === impl Ending ===
 
 impl Ending {
-    fn new(exec: Option<ExecChannel>, rules: Arc<Rules>) -> Self {
-        Self { begun: quiesce::Begun::default(), archiving: TaskTracker::new(), exec, rules }
+    fn new(exec: Option<ExecChannel>, rules: Arc<Rules>, handle: Handle) -> Self {
+        let (begun, archiving) = (quiesce::Begun::default(), TaskTracker::new());
+        Self { begun, archiving, exec, rules, handle }
     }
 
     /// Undoes it, in a task of its own: it goes on when nobody waits any more.
     async fn end(mut self) -> Notes {
-        let task = self.undo().map(tokio::spawn);
-        match task {
+        match self.undo().and_then(|undo| self.begin(undo)) {
             Some(task) => task.await.unwrap_or_default(),
             None => Notes::default(),
         }
+    }
+
+    /// `None` where there is no runtime any more.
+    fn begin(
+        &self,
+        undo: impl Future<Output = Notes> + Send + 'static,
+    ) -> Option<JoinHandle<Notes>> {
+        let runtime = Runtime::try_current().ok()?;
+        Some(self.handle.undo(&runtime, undo))
     }
 
     fn undo(&mut self) -> Option<impl Future<Output = Notes> + Send + 'static> {
@@ -175,8 +188,8 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        if let (Some(undo), Ok(runtime)) = (self.undo(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(undo);
+        if let Some(undo) = self.undo() {
+            drop(self.begin(undo));
         }
     }
 }

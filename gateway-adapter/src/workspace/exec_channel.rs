@@ -7,6 +7,7 @@
 
 mod alone;
 mod complaints;
+mod dress;
 mod listing;
 mod read;
 mod replace;
@@ -22,6 +23,7 @@ use super::{Broken, Channel, Entry, Note};
 use crate::classify::Failure;
 use crate::exec;
 use crate::gateway::{Gateway, Healthy};
+use crate::permit::Standing;
 use crate::vendor::Incarnation;
 
 /// See the module.
@@ -33,6 +35,8 @@ pub(crate) struct ExecChannel {
     pub healthy: Healthy,
     /// The only one that is looked into.
     pub incarnation: Incarnation,
+    /// Leave to write there. `None`: whoever has the channel only reads, or checks for itself.
+    pub leave: Option<Arc<Standing>>,
 }
 
 // === impl ExecChannel ===
@@ -64,6 +68,19 @@ impl Channel for ExecChannel {
         write::unpack(self, root, size, tar).await
     }
 
+    async fn add(
+        &self,
+        root: PathBuf,
+        size: u64,
+        tar: mpsc::Receiver<Bytes>,
+    ) -> Result<Vec<Note>, Broken> {
+        write::add(self, root, size, tar).await
+    }
+
+    async fn dress(&self, root: PathBuf, directories: Vec<Entry>) -> Result<Vec<Note>, Broken> {
+        dress::dress(self, root, directories).await
+    }
+
     async fn remove(&self, root: PathBuf, paths: Vec<PathBuf>) -> Result<Vec<Note>, Broken> {
         write::remove(self, root, paths).await
     }
@@ -72,7 +89,7 @@ impl Channel for ExecChannel {
         &self,
         root: PathBuf,
         like: Entry,
-        content: Bytes,
+        content: (Bytes, Option<[u8; 32]>),
     ) -> Result<Vec<Note>, Broken> {
         replace::replace(self, root, like, content).await
     }

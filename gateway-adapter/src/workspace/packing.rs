@@ -114,6 +114,12 @@ fn record(key: &str, value: &str) -> Vec<u8> {
     format!("{length} {key}={value}\n").into_bytes()
 }
 
+/// Seconds since the epoch, with nine digits behind the point.
+pub(crate) fn time(time: SystemTime) -> String {
+    let (seconds, nanos) = since_epoch(time);
+    decimal(seconds, nanos)
+}
+
 /// Whole seconds, rounded down, and what is left.
 fn since_epoch(time: SystemTime) -> (i64, u32) {
     match time.duration_since(UNIX_EPOCH) {

@@ -29,12 +29,14 @@ use super::{Channel, Entry, Note, Reason};
 use crate::operations::Handle;
 use crate::store::{SnapshotId, Store};
 
+use config::Placing;
 pub(crate) use config::{Config, sides as config_sides};
 pub(crate) use plan::{Mode, Scope};
 
 use plan::Plan;
 
 use report::Outcome;
+use send::How;
 
 /// What is to be restored, or compared.
 #[derive(Debug)]
@@ -174,25 +176,46 @@ impl<C: Channel, G: Gate> Restore<'_, C, G> {
         let writes = !plan.wanted.is_empty() || !place.is_empty();
         if writes && !plan.prepare.is_empty() {
             done.touched = true;
-            done.notes.extend(self.send(&plan.prepare).await?);
+            done.notes.extend(self.send(&plan.prepare, false).await?);
         }
-        for (like, content) in place {
+        for Placing { like, content, was } in place {
             self.gate.check().await?;
             done.touched = true;
             let root = self.root_of(&like.path);
             done.placed.insert(like.path.clone(), content.clone());
-            done.notes.extend(self.channel.replace(root, like, content).await?);
+            done.notes.extend(self.channel.replace(root, like, (content, was)).await?);
         }
         if writes || !plan.remove.is_empty() {
             self.gate.check().await?;
             done.touched = true;
-            done.notes.extend(self.send(&plan.write).await?);
+            done.notes.extend(self.send(&plan.write, true).await?);
         }
         Ok(())
     }
 
-    async fn send(&self, items: &BTreeMap<PathBuf, plan::Item>) -> Result<Vec<Note>, Stopped> {
-        send::send(self.channel, self.store, &self.held, self.roots(), items, self.handle).await
+    /// Writes entries. Nothing that exists is replaced but where the whole scope is: then directories get their mode and time
+    /// by themselves, from the bottom up when it is the end of it.
+    async fn send(
+        &self,
+        items: &BTreeMap<PathBuf, plan::Item>,
+        last: bool,
+    ) -> Result<Vec<Note>, Stopped> {
+        let how = if self.task.mode == Mode::Replace { How::Replace } else { How::Add };
+        let sides = (self.channel, self.store);
+        let mut notes =
+            send::send(sides, &self.held, (self.roots(), how), items, self.handle).await?;
+        for root in self.roots().iter().filter(|_| how == How::Add) {
+            let below = items.iter().filter(|(path, _)| path.starts_with(root));
+            let mut below: Vec<Entry> =
+                below.filter_map(|(_, item)| item.directory(&self.held)).cloned().collect();
+            if last {
+                below.reverse();
+            }
+            if !below.is_empty() {
+                notes.extend(self.channel.dress(root.clone(), below).await?);
+            }
+        }
+        Ok(notes)
     }
 
     /// Merges the config files; answers those that have to be put in place.
@@ -201,7 +224,7 @@ impl<C: Channel, G: Gate> Restore<'_, C, G> {
         before: &Live,
         plan: &Plan,
         done: &mut Done,
-    ) -> Result<Vec<(Entry, Bytes)>, Stopped> {
+    ) -> Result<Vec<Placing>, Stopped> {
         self.handle.begin("merging config files", plan.merge.len() as u64, 0);
         let mut place = Vec::new();
         for index in &plan.merge {

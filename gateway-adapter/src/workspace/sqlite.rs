@@ -155,7 +155,7 @@ pub(crate) async fn copy(
     let size = list.len() as u64;
     let (input, fed) = mpsc::channel(1);
     let (output, mut printed) = mpsc::channel::<Bytes>(16);
-    let job = Feed { arguments, size, input: fed, output, idle: IDLE };
+    let job = Feed { arguments, size, input: fed, output, idle: IDLE, leave: None };
     let given = async {
         let _ = input.send(list.freeze()).await;
     };

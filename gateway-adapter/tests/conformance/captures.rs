@@ -2,6 +2,7 @@
 
 mod lab;
 mod quiet;
+mod taken_up;
 mod trouble;
 
 use std::ffi::OsStr;

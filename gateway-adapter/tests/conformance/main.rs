@@ -25,3 +25,4 @@ mod policies;
 mod restores;
 mod target;
 mod transport;
+mod turns;

@@ -1,3 +1,5 @@
+use salvor_proto::registry::v1::{QuiesceHooks, SnapshotRules};
+
 use super::*;
 
 fn id() -> SnapshotId {
@@ -75,4 +77,34 @@ fn notes_are_bounded_and_still_counted() {
         assert!(coverage.issues.len() <= most && coverage.issues.len() > 50);
         assert_eq!(coverage.issue_count, 2000);
     }
+}
+
+#[test]
+fn commands_of_hooks_are_known_by_their_digest_alone() {
+    let hooks = |secret: &str| QuiesceHooks {
+        before: vec!["agent-pause".into(), format!("--token={secret}")],
+        ..QuiesceHooks::default()
+    };
+    let with = |quiesce| pb::Snapshot {
+        rules: Some(SnapshotRules { quiesce, ..SnapshotRules::default() }),
+        ..manifest()
+    };
+    let digest = |quiesce| {
+        let file = provisional(&with(quiesce), Timestamp::UNIX_EPOCH).unwrap();
+        assert!(!file.description.as_ref().unwrap().contains("agent-pause"), "{file:?}");
+        let read = read(&id(), &file).unwrap();
+        assert_eq!(read.rules, Some(SnapshotRules::default()));
+        read.hooks_digest
+    };
+    assert_eq!(digest(Some(hooks("hunter2"))), digest(Some(hooks("hunter2"))));
+    assert_ne!(digest(Some(hooks("hunter2"))), digest(Some(hooks("hunter3"))));
+    assert_eq!((digest(Some(hooks("hunter2"))).len(), digest(None)), (64, String::new()));
+    // One that was written before commands were left out.
+    let mut old = provisional(&manifest(), Timestamp::UNIX_EPOCH).unwrap();
+    let snapshot = json::to_json(&with(Some(hooks("hunter2")))).unwrap();
+    let envelope = Envelope { salvor_manifest: VERSION, snapshot };
+    old.description = Some(serde_json::to_string(&envelope).unwrap());
+    let shown = read(&id(), &old).unwrap();
+    assert_eq!(shown.hooks_digest, digest(Some(hooks("hunter2"))));
+    assert_eq!(shown.rules, Some(SnapshotRules::default()));
 }

@@ -1,9 +1,11 @@
-//! What GNU tar complains of on standard error, path by path.
+//! What GNU tar and find complain of on standard error, path by path.
 //!
 //! Invariant: a failure that cannot be ascribed to a path is ascribed to the root, so that none
 //! gets lost.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use super::read::{below, said};
 use crate::exec::{Finished, printable};
@@ -18,7 +20,7 @@ pub(super) fn notes(root: &Path, finished: &Finished) -> Vec<Note> {
         .stderr
         .split(|byte| *byte == b'\n')
         .filter_map(|line| {
-            let (name, rest) = unquoted(after_program(line)?)?;
+            let (name, rest) = unquoted(after_program(line)?, b'"')?;
             let said = printable(rest.strip_prefix(b": ").unwrap_or(rest), MAX_DETAIL);
             Some(Note { path: below(root, &name), reason: reason(&said), detail: said })
         })
@@ -29,6 +31,37 @@ pub(super) fn notes(root: &Path, finished: &Finished) -> Vec<Note> {
         notes.push(Note { path: root.to_owned(), reason: Reason::Unreadable, detail });
     }
     notes
+}
+
+/// What find complained of and no note says yet, for people. It ended with a status other than zero;
+/// `noted`: what its records said may not be read, for which it complains of what is below, too.
+pub(super) fn unsaid(root: &Path, noted: &[Note], finished: &Finished) -> Option<String> {
+    let said_of = |path: &Path| noted.iter().any(|note| path.starts_with(&note.path));
+    let mut ascribed = false;
+    for line in finished.stderr.split(|byte| *byte == b'\n') {
+        let Some(complaint) = after_find(line) else { continue };
+        if complained_of(root, complaint).is_some_and(|path| said_of(&path)) {
+            ascribed = true;
+        } else {
+            return Some(printable(complaint, MAX_DETAIL));
+        }
+    }
+    if finished.cut {
+        return Some("it complained of more than is kept here".to_owned());
+    }
+    (!ascribed).then(|| said(finished))
+}
+
+fn after_find(line: &[u8]) -> Option<&[u8]> {
+    let at = line.windows(2).position(|window| window == b": ")?;
+    line[..at].ends_with(b"find").then(|| &line[at + 2..])
+}
+
+/// The path of `'path': complaint`, quoted as find does where there is no other language.
+fn complained_of(root: &Path, complaint: &[u8]) -> Option<PathBuf> {
+    let (name, rest) = unquoted(complaint.strip_prefix(b"'")?, b'\'')?;
+    let path = PathBuf::from(OsString::from_vec(name));
+    (rest.starts_with(b": ") && path.starts_with(root)).then_some(path)
 }
 
 /// What comes after the program's name, as it was called, and the quote.
@@ -49,12 +82,12 @@ fn reason(said: &str) -> Reason {
 }
 
 /// A name up to its closing quote, and what follows.
-fn unquoted(line: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+fn unquoted(line: &[u8], quote: u8) -> Option<(Vec<u8>, &[u8])> {
     let mut name = Vec::new();
     let mut at = 0;
     loop {
         match line.get(at)? {
-            b'"' => return Some((name, &line[at + 1..])),
+            byte if *byte == quote => return Some((name, &line[at + 1..])),
             b'\\' => {
                 let (byte, length) = escaped(&line[at + 1..])?;
                 name.push(byte);

@@ -10,12 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::complaints;
 use super::read::{below, said};
 use crate::exec::Finished;
 use crate::workspace::{Entry, Kind, Note, Reason};
 
 /// Fields of one record, as LIST prints them.
 const FIELDS: usize = 15;
+/// What find ends with when it complained of something and went on.
+const SOME_FAILED: i32 = 1;
 /// The longest record: two paths of 4 KiB, and names of users.
 const MAX_RECORD: usize = 64 << 10;
 
@@ -133,13 +136,15 @@ impl Parser {
     /// # Errors
     /// It did not come to its end.
     pub(super) fn end(mut self, finished: &Finished) -> Result<Vec<Note>, String> {
-        if !self.ended {
+        if !self.ended || !matches!(finished.status, 0 | SOME_FAILED) {
             let (status, said) = (finished.status, said(finished));
             return Err(format!("the listing was not whole; find ended with {status}: {said}"));
         }
         // What it may not read it has said entry by entry. Anything else is about all of it.
-        if finished.status != 0 && self.notes.is_empty() {
-            let detail = format!("find ended with {}: {}", finished.status, said(finished));
+        if finished.status != 0
+            && let Some(unsaid) = complaints::unsaid(&self.root, &self.notes, finished)
+        {
+            let detail = format!("find ended with {}: {unsaid}", finished.status);
             let path = self.root.clone();
             self.notes.push(Note { path, reason: Reason::Unreadable, detail });
         }

@@ -160,13 +160,13 @@ pub(super) async fn run(
     output: mpsc::Sender<Bytes>,
 ) -> Result<Finished, Broken> {
     let root = root.to_str().ok_or_else(|| unreadable(channel, "a root is no UTF-8".into()))?;
-    let arguments = match way {
+    let (arguments, leave) = match way {
         Way::Reads(script) => {
-            ["/bin/sh", "-c", script, "sh", mark, root].map(str::to_owned).to_vec()
+            (["/bin/sh", "-c", script, "sh", mark, root].map(str::to_owned).to_vec(), None)
         }
-        Way::Writes(script) => alone::arguments(script, mark, root),
+        Way::Writes(script) => (alone::arguments(script, mark, root), channel.leave.clone()),
     };
-    let job = Feed { arguments, size, input, output, idle: IDLE };
+    let job = Feed { arguments, size, input, output, idle: IDLE, leave };
     Ok(feed(&channel.gateway, &channel.healthy, &channel.incarnation, job).await?)
 }
 

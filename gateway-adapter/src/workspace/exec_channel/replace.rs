@@ -14,8 +14,12 @@ use crate::workspace::{Broken, Entry, Note, Reason};
 /// Nothing is read or written for so long only by a file system that hangs.
 const IDLE: std::time::Duration = std::time::Duration::from_mins(2);
 
+/// What the script ends with when another file is there than was merged.
+const CHANGED: i32 = 79;
+
 /// `$1` is the mark, `$2` the root, `$3` the directory in it and `$4` the name there, `$5` another
-/// name, `$6` the length, `$7` the mode, `$8` the owner. A file that came short is not put anywhere.
+/// name, `$6` the length, `$7` the mode, `$8` the owner, `$9` the digest of what is there, or a dash. A
+/// file that came short is not put anywhere, and one that nobody has read is not replaced.
 const REPLACE: &str = r#"
 [ ! -L "$2" ] || exit 71
 cd -P -- "$2" || exit 72
@@ -26,14 +30,22 @@ trap 'rm -f -- "./$5"' EXIT; trap 'exit 143' TERM
 cat > "./$5" || exit 76
 [ "$(wc -c < "./$5")" -eq "$6" ] || exit 77
 chown -- "$8" "./$5" 2>/dev/null
-chmod -- "$7" "./$5" && mv -fT -- "./$5" "./$4"
+chmod -- "$7" "./$5" || exit 1
+if [ "$9" = - ]; then
+  # A link is made only where nothing is.
+  ln -T -- "./$5" "./$4" 2>/dev/null && exit
+  if [ -e "./$4" ] || [ -L "./$4" ]; then exit 79; fi
+elif [ -L "./$4" ] || [ ! -f "./$4" ] || [ "$(sha256sum <"./$4")" != "$9  -" ]; then
+  exit 79
+fi
+mv -fT -- "./$5" "./$4"
 "#;
 
 pub(super) async fn replace(
     channel: &ExecChannel,
     root: PathBuf,
     like: Entry,
-    content: Bytes,
+    (content, was): (Bytes, Option<[u8; 32]>),
 ) -> Result<Vec<Note>, Broken> {
     let relative = like.path.strip_prefix(&root).unwrap_or(Path::new(""));
     let name = relative.file_name().and_then(|name| name.to_str());
@@ -51,10 +63,12 @@ pub(super) async fn replace(
             size.to_string(),
             format!("{:o}", like.mode),
             format!("{}:{}", like.uid, like.gid),
+            was.map_or_else(|| "-".to_owned(), hex::encode),
         ]);
     let (given, input) = mpsc::channel(1);
     let (output, _) = mpsc::channel(1);
-    let job = Feed { arguments: arguments.collect(), size: size as u64, input, output, idle: IDLE };
+    let (arguments, leave) = (arguments.collect(), channel.leave.clone());
+    let job = Feed { arguments, size: size as u64, input, output, idle: IDLE, leave };
     let giving = async move {
         // The command's end says whether it came.
         let _ = given.send(content).await;
@@ -67,6 +81,10 @@ pub(super) async fn replace(
     }
     let detail = match finished.status {
         0 => return Ok(Vec::new()),
+        CHANGED => {
+            let detail = "was changed after it was merged, and stays as it is".to_owned();
+            return Ok(vec![Note { path: like.path, reason: Reason::ChangedWhileReading, detail }]);
+        }
         75 => "its directory is not there, or is behind a symbolic link".to_owned(),
         status => format!("putting it in place ended with {status}: {}", said(&finished)),
     };

@@ -1,5 +1,8 @@
 //! On a development gateway, in both dialects: real shells, real tar.
 
+mod kept;
+mod leave;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
@@ -28,7 +31,7 @@ const ROOT: &str = "/sandbox/work";
 struct Bench {
     channel: ExecChannel,
     root: PathBuf,
-    _running: Running,
+    running: Running,
     _directory: TempDir,
 }
 
@@ -67,8 +70,8 @@ impl Bench {
         assert!(control.wait_phase("coder", Phase::Ready, Duration::from_secs(20)).await);
         let root = control.sandbox("coder").unwrap().root.join("work");
         let incarnation = Incarnation { place, id: row.id };
-        let channel = ExecChannel { gateway: Arc::new(gateway), healthy, incarnation };
-        Self { channel, root, _running: running, _directory: directory }
+        let channel = ExecChannel { gateway: Arc::new(gateway), healthy, incarnation, leave: None };
+        Self { channel, root, running, _directory: directory }
     }
 
     async fn unpack(&self, stream: Vec<u8>) -> Result<Vec<Note>, Broken> {

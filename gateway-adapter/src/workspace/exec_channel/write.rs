@@ -22,8 +22,10 @@ use crate::exec::Finished;
 use crate::workspace::{Broken, Note, Reason};
 
 /// The most paths, and about the most bytes of them, that one command takes away.
-const BATCH: usize = 2000;
+pub(super) const BATCH: usize = 2000;
 const BATCH_BYTES: usize = 512 << 10;
+/// What is said of what is there still.
+const NOT_GONE: &str = "could not be taken away, or is behind a symbolic link";
 /// Lines of sha256sum: the digest, two characters, and a path.
 const MAX_LINE: usize = 64 << 10;
 /// What xargs says when one of its commands failed.
@@ -31,27 +33,31 @@ const SOME_FAILED: i32 = 123;
 /// The list of a removal came shorter than it was sent.
 const LIST_CUT: i32 = 74;
 
-/// `$2` is the root. The directory itself may be made; what is above it is not looked at.
+/// `$2` is the root, `$3` one more option, or none. The directory itself may be made; what is above it is not looked at.
 const UNPACK: &str = r#"
 [ ! -L "$2" ] || exit 71
 mkdir -p -- "$2" || exit 72
 case "$(tar --version </dev/null 2>/dev/null)" in *GNU*) ;; *) exit 73 ;; esac
 unset TAR_OPTIONS
 LC_ALL=C exec tar -C "$2" --quoting-style=c --same-owner --numeric-owner --preserve-permissions \
-  --delay-directory-restore --warning=no-timestamp -xf -
+  --delay-directory-restore --warning=no-timestamp ${3-} -xf -
 "#;
 
-/// `$1` is the mark, `$2` the root, `$3` the length of the list. A list that is cut must not take away
-/// anything, since what is left of a path may be another one: so it is read whole, in octal, and
-/// measured. Prints the paths that it could not take away.
-const REMOVE: &str = r#"
+/// `$1` is the mark, `$2` the root, `$3` the length of the list, `$4` a script for some of its words, after `$1`, the root. With a
+/// list that is cut nothing may be done, since what is left of a path may be another one: so it is read whole, in octal, and
+/// measured. Prints the paths that it could not do it with.
+const LISTED: &str = r#"
 printf '\n%s\n' "$1"
 [ ! -L "$2" ] || exit 71
 cd -P -- "$2" || exit 72
 LC_ALL=C; export LC_ALL
 list=$(cat)
 [ "${#list}" -eq "$3" ] || exit 74
-printf %b "$list" | xargs -0 -r -n 100 /bin/sh -c '
+printf %b "$list" | xargs -0 -r -n 99 /bin/sh -c "$4" sh "$PWD"
+"#;
+
+/// Takes paths away.
+const REMOVE: &str = r#"
   base=${1%/}; shift
   away() {
     rm -rf -- "$1" 2>/dev/null && return
@@ -66,7 +72,7 @@ printf %b "$list" | xargs -0 -r -n 100 /bin/sh -c '
     [ -e "$parent" ] || [ -L "$parent" ] || continue
     if cd -P -- "$parent/" 2>/dev/null && [ "${PWD%/}" = "$parent" ] && away "./${path##*/}"
     then :; else printf "%s\0" "$path"; fi
-  done' sh "$PWD"
+  done
 "#;
 
 /// `$1` is the mark, `$2` the root; names come on standard input.
@@ -84,8 +90,28 @@ pub(super) async fn unpack(
     size: u64,
     tar: mpsc::Receiver<Bytes>,
 ) -> Result<Vec<Note>, Broken> {
+    extract(channel, UNPACK, root, (size, tar)).await
+}
+
+/// [`unpack`], but what is there stays.
+pub(super) async fn add(
+    channel: &ExecChannel,
+    root: PathBuf,
+    size: u64,
+    tar: mpsc::Receiver<Bytes>,
+) -> Result<Vec<Note>, Broken> {
+    let script = format!("set -- \"$1\" \"$2\" --skip-old-files\n{UNPACK}");
+    extract(channel, &script, root, (size, tar)).await
+}
+
+async fn extract(
+    channel: &ExecChannel,
+    script: &str,
+    root: PathBuf,
+    tar: (u64, mpsc::Receiver<Bytes>),
+) -> Result<Vec<Note>, Broken> {
     let (printed, _) = mpsc::channel(1);
-    let finished = run(channel, Way::Writes(UNPACK), &mark(), &root, (size, tar), printed).await?;
+    let finished = run(channel, Way::Writes(script), &mark(), &root, tar, printed).await?;
     if let Some(note) = root_trouble(channel, &root, &finished, "tar")? {
         return Ok(vec![note]);
     }
@@ -111,27 +137,30 @@ pub(super) async fn remove(
         }
         octal(&root, path, &mut list);
         if list.len() >= BATCH_BYTES || index % BATCH == BATCH - 1 {
-            notes.extend(remove_listed(channel, &root, std::mem::take(&mut list)).await?);
+            let list = std::mem::take(&mut list);
+            notes.extend(listed(channel, &root, (list, REMOVE), NOT_GONE).await?);
         }
     }
     if !list.is_empty() {
-        notes.extend(remove_listed(channel, &root, list).await?);
+        notes.extend(listed(channel, &root, (list, REMOVE), NOT_GONE).await?);
     }
     Ok(notes)
 }
 
-async fn remove_listed(
+/// Runs a script with a list of words, and notes each path that it prints.
+pub(super) async fn listed(
     channel: &ExecChannel,
     root: &Path,
-    list: String,
+    (list, script): (String, &str),
+    detail: &str,
 ) -> Result<Vec<Note>, Broken> {
     let size = list.len() as u64;
     let (given, input) = mpsc::channel(1);
     let (pieces, printed) = mpsc::channel(QUEUE);
     let (rest, mut left) = mpsc::channel(QUEUE);
     let mark = mark();
-    // `run` gives a script its mark and its root; the length is one more line of it.
-    let script = format!("set -- \"$1\" \"$2\" {size}\n{REMOVE}");
+    // `run` gives a script its mark and its root; the others are one more line of it.
+    let script = format!("set -- \"$1\" \"$2\" {size} '{script}'\n{LISTED}");
     let running = run(channel, Way::Writes(&script), &mark, root, (size, input), pieces);
     let giving = async move {
         let _ = given.send(list.into()).await;
@@ -150,13 +179,12 @@ async fn remove_listed(
         return Ok(vec![note]);
     }
     if finished.status == LIST_CUT || !begun {
-        return Err(unreadable(channel, "the list of what to take away was cut on its way".into()));
+        return Err(unreadable(channel, "the list of what to change was cut on its way".into()));
     }
     if !matches!(finished.status, 0 | SOME_FAILED) {
-        return Err(ended(channel, "taking entries away", &finished));
+        return Err(ended(channel, "changing entries", &finished));
     }
     let names = names[..].split(|byte| *byte == 0).filter(|name| !name.is_empty());
-    let detail = "could not be taken away, or is behind a symbolic link";
     Ok(names
         .map(|name| Note {
             path: below(root, name.strip_prefix(b"/").unwrap_or(name)),
@@ -172,7 +200,7 @@ async fn after(printed: mpsc::Receiver<Bytes>, mark: &str, rest: mpsc::Sender<By
 }
 
 /// A path below its root as `printf %b` reads it, with a slash before it and a NUL after it.
-fn octal(root: &Path, path: &Path, list: &mut String) {
+pub(super) fn octal(root: &Path, path: &Path, list: &mut String) {
     use std::fmt::Write;
     let relative = path.strip_prefix(root).unwrap_or(path);
     list.push('/');

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use salvor_proto::gateway::v1 as pb;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
 use crate::merge::{self, Format, Key};
@@ -38,7 +39,17 @@ pub(crate) struct Config {
 pub(super) struct Merge {
     pub(super) report: pb::MergedConfig,
     /// With the metadata that it gets. `None`: it stays as it is.
-    pub(super) write: Option<(Entry, Bytes)>,
+    pub(super) write: Option<Placing>,
+}
+
+/// A file that is to be put somewhere.
+#[derive(Debug)]
+pub(super) struct Placing {
+    /// Where, and with what metadata.
+    pub(super) like: Entry,
+    pub(super) content: Bytes,
+    /// The digest of what it was merged with; `None`: there was nothing.
+    pub(super) was: Option<[u8; 32]>,
 }
 
 /// Both sides' content; why not, for people.
@@ -95,14 +106,16 @@ pub(super) async fn merge<C: Channel>(
     if let Some(found) = live.tree.get(&entry.path) {
         (entry.mode, entry.uid, entry.gid) = (found.mode, found.uid, found.gid);
     }
-    let same = theirs.is_some_and(|theirs| theirs == made.content);
+    let same = theirs.as_ref().is_some_and(|theirs| *theirs == made.content);
+    let was = theirs.map(|theirs| Sha256::digest(theirs).into());
     let report = pb::MergedConfig {
         path,
         restored_keys: listed(made.restored),
         kept_keys: listed(made.kept),
         unmerged: String::new(),
     };
-    Ok(Merge { report, write: (!same).then(|| (entry, made.content.into())) })
+    let placing = Placing { like: entry, content: made.content.into(), was };
+    Ok(Merge { report, write: (!same).then_some(placing) })
 }
 
 /// The content of one file of the sandbox's. `None`: it cannot be read, or is larger than a merge takes.

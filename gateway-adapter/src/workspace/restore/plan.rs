@@ -75,6 +75,19 @@ struct Planner<'a> {
     plan: Plan,
 }
 
+// === impl Item ===
+
+impl Item {
+    /// The directory that it is.
+    pub(crate) fn directory<'a>(&'a self, held: &'a Held) -> Option<&'a Entry> {
+        let entry = match self {
+            Self::Held(index) | Self::Link(index, _) => &held.tree.entries()[*index],
+            Self::Passed(entry) => entry,
+        };
+        entry.is_directory().then_some(entry)
+    }
+}
+
 // === impl Scope ===
 
 impl Scope {

@@ -17,6 +17,15 @@ use crate::workspace::{Channel, Entry, Kind, Note, packing};
 /// Pieces between the repository and the channel.
 const QUEUE: usize = 4;
 
+/// What becomes of what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// It is replaced.
+    Replace,
+    /// It stays.
+    Add,
+}
+
 /// What one entry is sent as.
 struct Packed<'a> {
     path: &'a Path,
@@ -30,10 +39,9 @@ struct Packed<'a> {
 /// # Errors
 /// Some of it may have been written.
 pub(super) async fn send<C: Channel>(
-    channel: &C,
-    store: &Store,
+    (channel, store): (&C, &Store),
     held: &Arc<Held>,
-    roots: &[PathBuf],
+    (roots, how): (&[PathBuf], How),
     items: &BTreeMap<PathBuf, Item>,
     handle: &Handle,
 ) -> Result<Vec<Note>, Stopped> {
@@ -44,7 +52,8 @@ pub(super) async fn send<C: Channel>(
         let below = items.iter().filter(|(path, _)| path.starts_with(root));
         let stream: Vec<Item> = below.map(|(_, item)| item.clone()).collect();
         if !stream.is_empty() {
-            notes.extend(send_root(channel, store, (held, root), stream, handle).await?);
+            let sides = (channel, store);
+            notes.extend(send_root(sides, (held, root, how), stream, handle).await?);
         }
     }
     Ok(notes)
@@ -72,9 +81,8 @@ fn pack<'a>(held: &'a Held, root: &Path, item: &'a Item) -> Packed<'a> {
 }
 
 async fn send_root<C: Channel>(
-    channel: &C,
-    store: &Store,
-    (held, root): (&Arc<Held>, &Path),
+    (channel, store): (&C, &Store),
+    (held, root, how): (&Arc<Held>, &Path, How),
     stream: Vec<Item>,
     handle: &Handle,
 ) -> Result<Vec<Note>, Stopped> {
@@ -88,7 +96,13 @@ async fn send_root<C: Channel>(
     let held = Arc::clone(held);
     let making =
         blocking(move || Ok(make(&store, (&held, &from), &stream, &pieces, &handle)), root);
-    let (unpacked, made) = tokio::join!(channel.unpack(root.to_owned(), size, tar), making);
+    let unpacking = async {
+        match how {
+            How::Replace => channel.unpack(root.to_owned(), size, tar).await,
+            How::Add => channel.add(root.to_owned(), size, tar).await,
+        }
+    };
+    let (unpacked, made) = tokio::join!(unpacking, making);
     // A repository that fails is the cause when the channel says that its input ended early.
     made??;
     Ok(unpacked?)

@@ -6,6 +6,10 @@ fn finished(status: i32) -> Finished {
     Finished { status, stdout: Vec::new(), stderr: b"find: oops".to_vec(), cut: false }
 }
 
+fn complaining(stderr: &[u8]) -> Finished {
+    Finished { stderr: stderr.to_vec(), ..finished(1) }
+}
+
 fn record(flag: &str, name: &[u8], kind: &str, target: &[u8]) -> Vec<u8> {
     let rest = "7\x001700000000.1234567890\x00-2.5000000000\x0011\x0022\x004755\x001000\x00coder\x00\
                 1001\x001001\x002\x00";
@@ -62,7 +66,7 @@ fn records_are_read_however_they_are_cut() {
         assert_eq!(file.modified, UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
         assert_eq!(file.changed, Some(UNIX_EPOCH - Duration::from_millis(1500)));
         assert_eq!((file.inode, file.device, entries[0].size), (11, 22, 0));
-        let notes = parser.end(&finished(1)).unwrap();
+        let notes = parser.end(&complaining(b"find: '/r/shut': Permission denied\n")).unwrap();
         assert_eq!(notes.len(), 1);
         assert_eq!(
             (notes[0].path.as_path(), notes[0].reason),
@@ -100,5 +104,41 @@ fn what_is_no_record_ends_the_listing() {
     for wrong in [record("?", b"a", "f", b""), vec![b'.'; MAX_RECORD + 1]] {
         let printed = [&b"\nsalvor-begin-1\n"[..], &wrong].concat();
         assert!(parsed(&printed, 4096).is_err());
+    }
+}
+
+#[test]
+fn an_error_beside_what_may_not_be_read_is_about_the_root() {
+    let said = "find: '/r/shut': Permission denied\n";
+    let below = "/usr/bin/find: '/r/shut/odd\\n\\377\\'name': Permission denied\n";
+    let roots = |stderr: &str, cut| {
+        let (_, parser) = parsed(&whole(), 4096).unwrap();
+        let notes = parser.end(&Finished { cut, ..complaining(stderr.as_bytes()) }).unwrap();
+        assert_eq!(notes[0].path, Path::new("/r/shut"));
+        notes.get(1).map(|note| (note.path.clone(), note.detail.clone()))
+    };
+    assert_eq!(roots(&format!("welcome\n{said}{below}"), false), None);
+    for (lost, cut, says) in [
+        ("find: '/r/shutter': Input/output error\n", false, "'/r/shutter': Input/output error"),
+        ("find: memory exhausted\n", false, "memory exhausted"),
+        ("find: '/r/shut: no closing quote\n", false, "no closing quote"),
+        ("", true, "more than is kept"),
+    ] {
+        for stderr in [format!("{said}{lost}"), format!("{lost}{said}")] {
+            let (path, detail) = roots(&stderr, cut).unwrap();
+            assert_eq!(path, Path::new("/r"), "{stderr}");
+            assert!(detail.contains(says), "{detail}");
+        }
+    }
+    let (_, detail) = roots("welcome\n", false).unwrap();
+    assert!(detail.contains("ended with 1"), "{detail}");
+}
+
+#[test]
+fn a_find_that_was_killed_has_not_listed_everything() {
+    for status in [2, 126, 137, 143] {
+        let (_, parser) = parsed(&whole(), 4096).unwrap();
+        let problem = parser.end(&finished(status)).unwrap_err();
+        assert!(problem.contains(&status.to_string()), "{problem}");
     }
 }
