@@ -96,7 +96,7 @@ impl Perform for StaleRecovery {
                 }))
             }
             (Step::RestoreRecord, _) => {
-                record::restore(run).await?;
+                record::unmark(run).await?;
                 Ok(Performed::Event(Event::RecordRestored))
             }
             (step, state) => Err(Error::internal(format!(
