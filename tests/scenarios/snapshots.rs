@@ -159,6 +159,34 @@ async fn t02_rules_say_what_stays_and_the_newest_complete_one_does() {
     fleet.stop().await;
 }
 
+/// What a snapshot of before puts back goes by the rules of before: an exclude of later does not keep a file from being taken
+/// away, so it does not keep it from being saved either.
+#[tokio::test]
+async fn t23_what_a_restore_takes_away_was_saved_whatever_the_rules_leave_out_by_now() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let first = snapshot(&fleet, &name).await;
+    let mut record = fleet.record(&name).await.unwrap();
+    record.snapshot_rules.as_mut().unwrap().excludes.push("models/".into());
+    let update = registry::UpdateSandboxRequest {
+        sandbox: Some(record),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["snapshot_rules".into()] }),
+        ..Default::default()
+    };
+    fleet.registry.clone().update_sandbox(update).await.unwrap();
+    output(&fleet, "coder", &id, &["mkdir", "/sandbox/models"]).await;
+    write(&fleet, "coder", &id, "/sandbox/models/weights", "of weeks").await;
+
+    let ended = restored(&fleet, restore(&name, &first)).await;
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    assert!(!tree(&fleet, &id).await.contains("models"), "exactly what the snapshot holds");
+    let saved = ended.result.unwrap().snapshot_taken;
+    let back = restored(&fleet, restore(&name, &saved)).await;
+    assert_eq!(back.state(), State::Succeeded, "{back:#?}");
+    assert_eq!(read(&fleet, "coder", &id, "/sandbox/models/weights").await, "of weeks");
+    fleet.stop().await;
+}
+
 /// Reading that goes on until somebody makes `/sandbox/go`.
 fn waiting() -> registry::SnapshotRules {
     let wait = "while [ ! -e /sandbox/go ]; do sleep 0.02; done";

@@ -165,9 +165,17 @@ impl Adapter {
     /// # Errors
     /// Why that is not known.
     pub async fn nonce(&self, name: &SnapshotName) -> Result<Option<pb::Nonce>, Cause> {
+        Ok(self.manifest(name).await?.nonce)
+    }
+
+    /// What a snapshot that a plan rests on says of itself.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn manifest(&self, name: &SnapshotName) -> Result<pb::Snapshot, Cause> {
         let request = pb::GetSnapshotRequest { name: name.to_string() };
         match self.client().get_snapshot(request).await {
-            Ok(answer) => Ok(answer.into_inner().snapshot.and_then(|snapshot| snapshot.nonce)),
+            Ok(answer) => answer.into_inner().snapshot.ok_or(Cause::AdapterFailed),
             Err(status) if is_salvors(&status, Code::NotFound) => Err(Cause::SnapshotUnusable),
             Err(_) => Err(Cause::AdapterFailed),
         }
