@@ -14,7 +14,8 @@ use tonic::{Code, Status};
 
 use crate::{
     given::{
-        LAB, adopted_as, adoption, lab, output, reaches, recorded, recovery, steps, stop, write,
+        LAB, adopted_as, adoption, lab, lose, mutations, next_step, output, reaches, recorded,
+        recovery, steps, stop, verdict, write,
     },
     support::{AUTO, REBUILD, reason},
 };
@@ -185,6 +186,49 @@ async fn t23_what_a_restore_takes_away_was_saved_whatever_the_rules_leave_out_by
     assert_eq!(back.state(), State::Succeeded, "{back:#?}");
     assert_eq!(read(&fleet, "coder", &id, "/sandbox/models/weights").await, "of weeks");
     fleet.stop().await;
+}
+
+/// A disk that is not mounted holds no snapshots, which is not that there are none.
+#[tokio::test]
+async fn t03_a_repository_that_is_away_is_no_empty_one() {
+    let mut fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    snapshot(&fleet, &name).await;
+    lose(&fleet, "coder").await;
+    let (repository, aside) = (fleet.adapter_data("snapshots"), fleet.adapter_data("aside"));
+    std::fs::rename(&repository, &aside).unwrap();
+    fleet.restart_adapter().await.unwrap();
+    let before = recorded(&fleet, &name).await;
+    let refused = settled_refusal(&fleet, &name).await;
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "SNAPSHOTS_GONE"));
+    assert!(next_step(&refused).starts_with("salvor snapshot list"), "{refused:?}");
+    assert!(!repository.join("config").exists(), "no new one is made in its place");
+
+    // Nor is another one that is there instead: the record names what it lacks.
+    std::fs::write(fleet.adapter_data("repositories"), "").unwrap();
+    fleet.restart_adapter().await.unwrap();
+    let refused = settled_refusal(&fleet, &name).await;
+    assert_eq!(reason(&refused), "SNAPSHOTS_GONE", "{refused:?}");
+    assert!(repository.join("config").exists(), "it was given up, and made anew");
+    assert_eq!(recorded(&fleet, &name).await, before);
+    assert_eq!(mutations(&fleet), [""; 0]);
+
+    std::fs::remove_dir_all(&repository).unwrap();
+    std::fs::rename(&aside, &repository).unwrap();
+    std::fs::write(fleet.adapter_data("repositories"), "").unwrap();
+    fleet.restart_adapter().await.unwrap();
+    let ended = fleet.recover(&name, AUTO).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    let back = ended.result.unwrap().live_id;
+    assert_ne!(back, id);
+    assert_eq!(read(&fleet, "coder", &back, FILE).await, "first");
+    fleet.stop().await;
+}
+
+/// Why a lost sandbox is not recovered.
+async fn settled_refusal(fleet: &Fleet, name: &str) -> Status {
+    verdict(fleet, name, pb::Verdict::Lost).await;
+    fleet.ask(name, AUTO).await.unwrap_err()
 }
 
 /// Reading that goes on until somebody makes `/sandbox/go`.

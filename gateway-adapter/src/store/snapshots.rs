@@ -23,27 +23,36 @@ pub(super) struct Found {
 pub(super) fn list(opened: &Opened) -> Result<Listing, StoreError> {
     let ids = opened.storage.files(FileType::Snapshot)?;
     let repository = opened.repository()?;
-    let listing = Mutex::new(Ok(Listing { snapshots: Vec::new(), foreign: 0 }));
+    let listing =
+        Mutex::new(Ok(Listing { snapshots: Vec::new(), foreign: 0, unreadable: Vec::new() }));
     // Each is a file of its own: to be read from far away, perhaps.
     let alone = |_: &_| u64::MAX;
     let ids = ids.into_iter().map(|(id, _)| id);
     parallel::each(ids, &Wanted::default(), alone, |id| {
-        let read = read(&repository, id);
+        let (read, tagged) = match file(&repository, id) {
+            Ok((own, file)) => (manifest::read(&own, &file), manifest::tagged(&own, &file)),
+            Err(error) => (Err(error), None),
+        };
         let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(found) = &mut *listing else { return };
         match read {
-            Ok(snapshot) => found.snapshots.push(snapshot.manifest),
+            Ok(manifest) => found.snapshots.push(manifest),
             // Deleted since it was listed.
             Err(StoreError::NotFound(_)) => {}
-            Err(StoreError::Foreign { .. }) => found.foreign += 1,
+            Err(StoreError::Foreign { .. }) => {
+                found.foreign += 1;
+                found.unreadable.extend(tagged);
+            }
             Err(error) => *listing = Err(error),
         }
     });
     let mut listing = listing.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    listing.snapshots.sort_by_cached_key(|snapshot| {
-        let begun = snapshot.begin_time.as_ref().map(|time| (time.seconds, time.nanos));
-        std::cmp::Reverse((begun, snapshot.name.clone()))
-    });
+    for list in [&mut listing.snapshots, &mut listing.unreadable] {
+        list.sort_by_cached_key(|snapshot| {
+            let begun = snapshot.begin_time.as_ref().map(|time| (time.seconds, time.nanos));
+            std::cmp::Reverse((begun, snapshot.name.clone()))
+        });
+    }
     Ok(listing)
 }
 
@@ -78,6 +87,15 @@ pub(super) fn begun(manifest: &pb::Snapshot) -> u64 {
 }
 
 fn read(repository: &Repository<OpenStatus>, id: Id) -> Result<Found, StoreError> {
+    let (own, file) = file(repository, id)?;
+    let manifest = manifest::read(&own, &file)?;
+    Ok(Found { file, manifest })
+}
+
+fn file(
+    repository: &Repository<OpenStatus>,
+    id: Id,
+) -> Result<(SnapshotId, SnapshotFile), StoreError> {
     let own = own(id)?;
     let file: SnapshotFile =
         repository.get_file(&ResticId::from(id)).map_err(|error| match lowered(&error) {
@@ -85,8 +103,7 @@ fn read(repository: &Repository<OpenStatus>, id: Id) -> Result<Found, StoreError
             StoreError::Damaged { what } => StoreError::Foreign { id: own.clone(), detail: what },
             error => error,
         })?;
-    let manifest = manifest::read(&own, &file)?;
-    Ok(Found { file, manifest })
+    Ok((own, file))
 }
 
 fn restic(id: &SnapshotId) -> Result<Id, StoreError> {
