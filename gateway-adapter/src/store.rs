@@ -15,6 +15,7 @@ mod feed;
 mod id;
 mod ledger;
 mod manifest;
+mod memory;
 mod node;
 mod parallel;
 mod parent;
@@ -47,6 +48,7 @@ pub(crate) use walk::shown;
 
 use crate::workspace::{Entry, Reason};
 use archive::Setting;
+use memory::Memory;
 use parallel::Wanted;
 use repository::Place;
 
@@ -68,6 +70,8 @@ pub(crate) struct Listing {
     pub snapshots: Vec<pb::Snapshot>,
     /// Those that are no snapshots of salvor's, or whose manifest cannot be read.
     pub foreign: u64,
+    /// Of those the ones whose tags say whose they are, newest first: name, sandbox and time.
+    pub unreadable: Vec<pb::Snapshot>,
 }
 
 /// What a capture says of itself before it begins.
@@ -144,9 +148,15 @@ pub(crate) struct Stored {
 // === impl Store ===
 
 impl Store {
-    /// A store that is opened at its first use.
+    /// A store that is opened at its first use, and remembers nothing.
     pub(crate) fn new(config: Config) -> Self {
-        Self { place: Arc::new(Place::new(config)), reclaim: Arc::default() }
+        Self::remembering(config, None)
+    }
+
+    /// One that remembers in `directory` which repository it has used, and makes none in its place.
+    pub(crate) fn remembering(config: Config, directory: Option<PathBuf>) -> Self {
+        let memory = Memory::kept_in(directory);
+        Self { place: Arc::new(Place::new(config, memory)), reclaim: Arc::default() }
     }
 
     /// All snapshots.

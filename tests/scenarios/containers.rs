@@ -61,12 +61,21 @@ fn state(id: &str) -> String {
     String::from_utf8(listed.stdout).unwrap().trim().to_owned()
 }
 
-fn docker(verb: &[&str], id: &str) {
+/// What `docker VERB` prints of the container of a sandbox id, running or not.
+fn docker(verb: &[&str], id: &str) -> String {
     let label = format!("label=openshell.ai/sandbox-id={id}");
-    let listed =
-        Command::new("docker").args(["ps", "--quiet", "--filter", &label]).output().unwrap();
+    let listed = Command::new("docker")
+        .args(["ps", "--all", "--quiet", "--filter", &label])
+        .output()
+        .unwrap();
     let container = String::from_utf8(listed.stdout).unwrap().trim().to_owned();
-    assert!(Command::new("docker").args(verb).arg(&container).output().unwrap().status.success());
+    let done = Command::new("docker").args(verb).arg(&container).output().unwrap();
+    assert!(done.status.success());
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
+fn restart_policy(id: &str) -> String {
+    docker(&["inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}"], id)
 }
 
 /// Asks for a recovery and waits for its end: reading and writing a workspace takes its time.
@@ -151,6 +160,21 @@ async fn an_orphan_is_stopped_and_kept_and_its_files_come_along() {
     let recovery = recover(&fleet, &name, AUTO).await;
     back(&fleet, recovery, &id, &before).await;
     assert_eq!(state(&id), "exited", "it is stopped, and kept");
+    fleet.stop().await;
+}
+
+/// At rest when it is looked at; a boot of its host would start it beside its successor.
+#[tokio::test]
+async fn an_orphan_at_rest_will_not_come_back_beside_its_successor() {
+    let Some((fleet, name, id, before)) = filled(Dialect::V0_0).await else { return };
+    lab(&fleet).control.orphan("coder").unwrap();
+    docker(&["update", "--restart", "always"], &id);
+    docker(&["stop", "--time", "1"], &id);
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
+    assert_eq!((state(&id).as_str(), restart_policy(&id).as_str()), ("exited", "always"));
+    let recovery = recover(&fleet, &name, AUTO).await;
+    back(&fleet, recovery, &id, &before).await;
+    assert_eq!((state(&id).as_str(), restart_policy(&id).as_str()), ("exited", "no"));
     fleet.stop().await;
 }
 

@@ -6,6 +6,7 @@ mod concurrent;
 mod containers;
 mod decisions;
 mod destroy;
+mod edited;
 mod fenced;
 mod foreign;
 mod given;

@@ -14,7 +14,8 @@ use tonic::{Code, Status};
 
 use crate::{
     given::{
-        LAB, adopted_as, adoption, lab, output, reaches, recorded, recovery, steps, stop, write,
+        LAB, adopted_as, adoption, lab, lose, mutations, next_step, output, reaches, recorded,
+        recovery, steps, stop, verdict, write,
     },
     support::{AUTO, REBUILD, reason},
 };
@@ -157,6 +158,77 @@ async fn t02_rules_say_what_stays_and_the_newest_complete_one_does() {
     assert!(pruned.steps[0].detail.contains(&taken[1]), "{pruned:#?}");
     assert!(pruned.result.unwrap().summary.contains("1 deleted, 1 kept"));
     fleet.stop().await;
+}
+
+/// What a snapshot of before puts back goes by the rules of before: an exclude of later does not keep a file from being taken
+/// away, so it does not keep it from being saved either.
+#[tokio::test]
+async fn t23_what_a_restore_takes_away_was_saved_whatever_the_rules_leave_out_by_now() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    let first = snapshot(&fleet, &name).await;
+    let mut record = fleet.record(&name).await.unwrap();
+    record.snapshot_rules.as_mut().unwrap().excludes.push("models/".into());
+    let update = registry::UpdateSandboxRequest {
+        sandbox: Some(record),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["snapshot_rules".into()] }),
+        ..Default::default()
+    };
+    fleet.registry.clone().update_sandbox(update).await.unwrap();
+    output(&fleet, "coder", &id, &["mkdir", "/sandbox/models"]).await;
+    write(&fleet, "coder", &id, "/sandbox/models/weights", "of weeks").await;
+
+    let ended = restored(&fleet, restore(&name, &first)).await;
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    assert!(!tree(&fleet, &id).await.contains("models"), "exactly what the snapshot holds");
+    let saved = ended.result.unwrap().snapshot_taken;
+    let back = restored(&fleet, restore(&name, &saved)).await;
+    assert_eq!(back.state(), State::Succeeded, "{back:#?}");
+    assert_eq!(read(&fleet, "coder", &id, "/sandbox/models/weights").await, "of weeks");
+    fleet.stop().await;
+}
+
+/// A disk that is not mounted holds no snapshots, which is not that there are none.
+#[tokio::test]
+async fn t03_a_repository_that_is_away_is_no_empty_one() {
+    let mut fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, rules()).await;
+    snapshot(&fleet, &name).await;
+    lose(&fleet, "coder").await;
+    let (repository, aside) = (fleet.adapter_data("snapshots"), fleet.adapter_data("aside"));
+    std::fs::rename(&repository, &aside).unwrap();
+    fleet.restart_adapter().await.unwrap();
+    let before = recorded(&fleet, &name).await;
+    let refused = settled_refusal(&fleet, &name).await;
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "SNAPSHOTS_GONE"));
+    assert!(next_step(&refused).starts_with("salvor snapshot list"), "{refused:?}");
+    assert!(!repository.join("config").exists(), "no new one is made in its place");
+
+    // Nor is another one that is there instead: the record names what it lacks.
+    std::fs::write(fleet.adapter_data("repositories"), "").unwrap();
+    fleet.restart_adapter().await.unwrap();
+    let refused = settled_refusal(&fleet, &name).await;
+    assert_eq!(reason(&refused), "SNAPSHOTS_GONE", "{refused:?}");
+    assert!(repository.join("config").exists(), "it was given up, and made anew");
+    assert_eq!(recorded(&fleet, &name).await, before);
+    assert_eq!(mutations(&fleet), [""; 0]);
+
+    std::fs::remove_dir_all(&repository).unwrap();
+    std::fs::rename(&aside, &repository).unwrap();
+    std::fs::write(fleet.adapter_data("repositories"), "").unwrap();
+    fleet.restart_adapter().await.unwrap();
+    let ended = fleet.recover(&name, AUTO).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    let back = ended.result.unwrap().live_id;
+    assert_ne!(back, id);
+    assert_eq!(read(&fleet, "coder", &back, FILE).await, "first");
+    fleet.stop().await;
+}
+
+/// Why a lost sandbox is not recovered.
+async fn settled_refusal(fleet: &Fleet, name: &str) -> Status {
+    verdict(fleet, name, pb::Verdict::Lost).await;
+    fleet.ask(name, AUTO).await.unwrap_err()
 }
 
 /// Reading that goes on until somebody makes `/sandbox/go`.

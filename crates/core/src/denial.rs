@@ -284,8 +284,10 @@ impl Denial {
 const fn unknown_reason(fact: FactName, why: Why) -> &'static str {
     match (fact, why) {
         (FactName::Record, _) => "RECORD_UNKNOWN",
-        (FactName::Snapshot, _) => "SNAPSHOTS_UNKNOWN",
         (FactName::Compute, _) => "COMPUTE_UNKNOWN",
+        (_, Why::SnapshotsGone) => "SNAPSHOTS_GONE",
+        (_, Why::SnapshotUnreadable) => "SNAPSHOT_UNREADABLE",
+        (FactName::Snapshot, _) => "SNAPSHOTS_UNKNOWN",
         (_, Why::Unavailable) => "GATEWAY_UNAVAILABLE",
         (_, Why::DeadlineExceeded) => "GATEWAY_DEADLINE_EXCEEDED",
         (_, Why::Unauthenticated) => "GATEWAY_UNAUTHENTICATED",

@@ -80,6 +80,10 @@ pub enum Why {
     NotRegistered,
     /// The adapter that serves the gateway could not be reached.
     AdapterUnreachable,
+    /// The repository lacks a snapshot, or everything, that is known to have been in it.
+    SnapshotsGone,
+    /// A snapshot of the sandbox's is in the repository and cannot be read.
+    SnapshotUnreadable,
     /// Nobody asked: an earlier answer made the question void.
     NotAsked,
 }
@@ -137,7 +141,7 @@ impl FactName {
 
 impl Why {
     /// All of them, for tables and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Unavailable,
         Self::DeadlineExceeded,
         Self::Unauthenticated,
@@ -154,6 +158,8 @@ impl Why {
         Self::Unexpected,
         Self::NotRegistered,
         Self::AdapterUnreachable,
+        Self::SnapshotsGone,
+        Self::SnapshotUnreadable,
         Self::NotAsked,
     ];
 
@@ -176,6 +182,12 @@ impl Why {
             Self::Unexpected => "the gateway answered what it never answers to this call",
             Self::NotRegistered => "no gateway of that name is registered",
             Self::AdapterUnreachable => "the gateway's adapter cannot be reached",
+            Self::SnapshotsGone => {
+                "the snapshot repository lacks what the record or the adapter knows to have been in it"
+            }
+            Self::SnapshotUnreadable => {
+                "a snapshot of the sandbox's is damaged, or was made by a newer salvor"
+            }
             Self::NotAsked => "an earlier answer made the question void",
         }
     }
@@ -201,6 +213,14 @@ impl Why {
             Self::RateLimited | Self::Inconsistent | Self::NotAsked => "ask again",
             Self::NotRegistered => "register it (`salvor gateways add`)",
             Self::AdapterUnreachable => "start the gateway-adapter, then ask again",
+            Self::SnapshotsGone => {
+                "put the repository back where the gateway's adapter looks for it, then ask again; of a \
+                 live sandbox, take a new snapshot (`salvor snapshot create`)"
+            }
+            Self::SnapshotUnreadable => {
+                "use a salvor as new as the one that made it, or choose another by name \
+                 (`salvor snapshot list`)"
+            }
         }
     }
 }

@@ -213,6 +213,11 @@ impl Fleet {
         Ok(id)
     }
 
+    /// A file or directory in the adapter's data directory.
+    pub fn adapter_data(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join("adapter").join(name)
+    }
+
     /// Ends the adapter, which vanishes in the middle of whatever it does.
     pub async fn kill_adapter(&mut self) {
         if let Some(mut service) = self.adapter_service.take() {

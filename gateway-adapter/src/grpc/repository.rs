@@ -97,8 +97,20 @@ impl Service {
         snapshots.truncate(size);
         let last = snapshots.last().filter(|_| more);
         let next_page_token = last.map(|last| Position::of(last).write()).unwrap_or_default();
+        let asked_for = |snapshot: &Snapshot| {
+            let of = snapshot.identity.as_ref().and_then(|identity| identity.sandbox.as_ref());
+            of.is_some_and(|of| of.gateway == gateway)
+                && sandbox.as_ref().is_none_or(|sandbox| of == Some(sandbox))
+        };
         let foreign_count = listing.foreign;
-        Ok(ListSnapshotsResponse { snapshots, next_page_token, unknown: None, foreign_count })
+        let unreadable = listing.unreadable.into_iter().filter(asked_for).collect();
+        Ok(ListSnapshotsResponse {
+            snapshots,
+            next_page_token,
+            unknown: None,
+            foreign_count,
+            unreadable,
+        })
     }
 
     pub(super) async fn get_snapshot_inner(

@@ -21,6 +21,12 @@ pub(crate) enum StoreError {
     /// There are files, and they are no repository. It is never initialised over them.
     #[error("{repository} holds files and is no restic repository; it is left as it is")]
     NotARepository { repository: String },
+    /// A repository was there, and is not. None is made in its place.
+    #[error(
+        "in {repository} there was the snapshot repository {id}, and now there is {found}; no other one is \
+         made or used in its place. What is known of it is a line in {memory}"
+    )]
+    Gone { repository: String, id: String, found: String, memory: String },
     /// The settings name no repository that can be opened.
     #[error("the snapshot repository {repository} cannot be used: {detail}")]
     Misconfigured { repository: String, detail: String },
@@ -85,6 +91,7 @@ impl StoreError {
             Self::NotARepository { .. } => {
                 (Code::Unavailable, "REPOSITORY_FOREIGN", Why::Inconsistent)
             }
+            Self::Gone { .. } => (Code::Unavailable, "REPOSITORY_GONE", Why::SnapshotsGone),
             Self::Misconfigured { .. } => {
                 (Code::Unavailable, "REPOSITORY_MISCONFIGURED", Why::NotRegistered)
             }
@@ -95,7 +102,9 @@ impl StoreError {
                 (Code::Unavailable, "REPOSITORY_UNREACHABLE", Why::Unavailable)
             }
             Self::NotFound(_) => (Code::NotFound, "SNAPSHOT_NOT_FOUND", Why::Unexpected),
-            Self::Foreign { .. } => (Code::DataLoss, "SNAPSHOT_UNREADABLE", Why::Unreadable),
+            Self::Foreign { .. } => {
+                (Code::DataLoss, "SNAPSHOT_UNREADABLE", Why::SnapshotUnreadable)
+            }
             Self::PathNotFound { .. } => (Code::NotFound, "PATH_NOT_FOUND", Why::Unexpected),
             Self::Aborted => (Code::Cancelled, "CAPTURE_ABORTED", Why::Unexpected),
             Self::OutOfOrder { .. } | Self::Internal(_) => {
@@ -113,6 +122,10 @@ impl StoreError {
             }
             Self::NotARepository { .. } | Self::Misconfigured { .. } => {
                 "give the adapter an empty directory or a restic repository (--repository)"
+            }
+            Self::Gone { .. } => {
+                "put the repository back (is its disk mounted?), then ask again; to give its snapshots up, \
+                 take its line out of that file first"
             }
             Self::Damaged { .. } | Self::Missing { .. } | Self::Foreign { .. } => {
                 "salvor snapshot list # choose another one; then restic check --read-data on the repository"

@@ -95,6 +95,29 @@ pub(super) fn read(id: &SnapshotId, file: &SnapshotFile) -> Result<pb::Snapshot,
     Ok(manifest)
 }
 
+/// What the tags of a snapshot say whose manifest cannot be read: its name, whose it is, and when it was begun. `None`: it is
+/// not of salvor's making.
+pub(super) fn tagged(id: &SnapshotId, file: &SnapshotFile) -> Option<pb::Snapshot> {
+    let tags = file.tags.to_string();
+    let of = tags.split(',').find_map(|tag| tag.strip_prefix("sandbox="))?;
+    let (workspace, sandbox) = of.split_once('/').filter(|_| file.tags.contains(TAG))?;
+    let gateway = format!("gateways/{}", file.hostname);
+    let begun = u64::try_from(file.time.timestamp().as_millisecond()).unwrap_or(0);
+    Some(pb::Snapshot {
+        name: format!("{gateway}/snapshots/{id}"),
+        identity: Some(pb::SnapshotIdentity {
+            sandbox: Some(pb::SandboxRef {
+                gateway,
+                workspace: workspace.to_owned(),
+                sandbox: sandbox.to_owned(),
+            }),
+            live_id: String::new(),
+        }),
+        begin_time: Some(salvor_proto::time::timestamp(begun)),
+        ..pb::Snapshot::default()
+    })
+}
+
 fn write(
     file: &mut SnapshotFile,
     mut manifest: pb::Snapshot,

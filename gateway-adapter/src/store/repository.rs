@@ -1,6 +1,6 @@
 //! Opening the repository, once, and keeping an index of what is in it.
 //!
-//! Invariants: a repository is made only where nothing is; what an index promises is believed only of packs that are there
+//! Invariants: a repository is made only where nothing is, and nothing was; what an index promises is believed only of packs that are there
 //! and as long as it says, so that what is lost is stored anew by the next capture. All of this blocks.
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use rustic_core::{
 };
 
 use super::backend::{Checked, View, lowered};
+use super::memory::Memory;
 use super::summaries::Summaries;
 use super::{Config, StoreError};
 
@@ -33,6 +34,7 @@ pub(super) type Indexed = Repository<IndexedFullStatus>;
 /// The way to the repository.
 pub(super) struct Place {
     config: Config,
+    memory: Memory,
     opened: Mutex<Option<Opened>>,
     indexed: Mutex<Option<Loaded>>,
 }
@@ -57,17 +59,17 @@ pub(super) struct Loaded {
 
 impl Place {
     /// Nothing is touched yet.
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, opened: Mutex::default(), indexed: Mutex::default() }
+    pub(super) fn new(config: Config, memory: Memory) -> Self {
+        Self { config, memory, opened: Mutex::default(), indexed: Mutex::default() }
     }
 
-    /// Opens the repository, or makes it if there is nothing at all; half a second the first time, for the key's derivation.
+    /// Opens the repository, or makes it if there is nothing at all, and nothing is known to have been there; half a second the first time, for the key's derivation.
     pub(super) fn open(&self) -> Result<Opened, StoreError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(opened) = &*opened {
             return Ok(opened.clone());
         }
-        let fresh = open(&self.config).map_err(|error| self.named(error))?;
+        let fresh = open(&self.config, &self.memory).map_err(|error| self.named(error))?;
         *opened = Some(fresh.clone());
         Ok(fresh)
     }
@@ -187,7 +189,7 @@ fn index_files(opened: &Opened) -> Result<Vec<(Id, u32)>, StoreError> {
     Ok(files)
 }
 
-fn open(config: &Config) -> Result<Opened, StoreError> {
+fn open(config: &Config, memory: &Memory) -> Result<Opened, StoreError> {
     let unusable =
         |detail| StoreError::Misconfigured { repository: config.repository.clone(), detail };
     let password = config.password()?;
@@ -202,10 +204,25 @@ fn open(config: &Config) -> Result<Opened, StoreError> {
         .repository();
     let storage = Arc::new(Checked::new(storage, directory.clone()));
     let credentials = Credentials::Password(password);
-    let repository = match state(config, directory.as_deref(), &storage)? {
-        State::Repository => opened(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
-        State::Nothing => made(Arc::clone(&storage) as Arc<dyn WriteBackend>, &credentials)?,
+    let was = memory.recall(config)?;
+    let gone = |was: &str, found: String| StoreError::Gone {
+        repository: config.repository.clone(),
+        id: was.to_owned(),
+        found,
+        memory: memory.shown(),
     };
+    let backend = Arc::clone(&storage) as Arc<dyn WriteBackend>;
+    let repository = match (state(config, directory.as_deref(), &storage)?, &was) {
+        (State::Repository, _) => opened(backend, &credentials)?,
+        (State::Nothing, Some(was)) => return Err(gone(was, "nothing".to_owned())),
+        (State::Nothing, None) => made(backend, &credentials)?,
+    };
+    let id = repository.config().id.to_hex().as_str().to_owned();
+    match was {
+        Some(was) if was != id => return Err(gone(&was, format!("repository {id}"))),
+        Some(_) => {}
+        None => memory.keep(config, &id)?,
+    }
     Ok(Opened { storage, summaries: Arc::default(), key: repository.key() })
 }
 

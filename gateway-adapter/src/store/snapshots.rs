@@ -23,26 +23,34 @@ pub(super) struct Found {
 pub(super) fn list(opened: &Opened) -> Result<Listing, StoreError> {
     let (snapshots, unread) = opened.summaries.known(opened.storage.files(FileType::Snapshot)?);
     let repository = opened.repository()?;
-    let listing = Mutex::new(Ok(Listing { snapshots, foreign: 0 }));
+    let listing = Mutex::new(Ok(Listing { snapshots, foreign: 0, unreadable: Vec::new() }));
     // Each is a file of its own: to be read from far away, perhaps.
     let alone = |_: &_| u64::MAX;
-    parallel::each(unread.into_iter(), &Wanted::default(), alone, |file| {
-        let read = read(&repository, file.0);
+    parallel::each(unread.into_iter(), &Wanted::default(), alone, |on_disk| {
+        let (read, tagged) = match file(&repository, on_disk.0) {
+            Ok((own, file)) => (manifest::read(&own, &file), manifest::tagged(&own, &file)),
+            Err(error) => (Err(error), None),
+        };
         let mut listing = listing.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(found) = &mut *listing else { return };
         match read {
-            Ok(snapshot) => found.snapshots.push(opened.summaries.keep(file, snapshot.manifest)),
+            Ok(manifest) => found.snapshots.push(opened.summaries.keep(on_disk, manifest)),
             // Deleted since it was listed.
             Err(StoreError::NotFound(_)) => {}
-            Err(StoreError::Foreign { .. }) => found.foreign += 1,
+            Err(StoreError::Foreign { .. }) => {
+                found.foreign += 1;
+                found.unreadable.extend(tagged);
+            }
             Err(error) => *listing = Err(error),
         }
     });
     let mut listing = listing.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    listing.snapshots.sort_by_cached_key(|snapshot| {
-        let begun = snapshot.begin_time.as_ref().map(|time| (time.seconds, time.nanos));
-        std::cmp::Reverse((begun, snapshot.name.clone()))
-    });
+    for list in [&mut listing.snapshots, &mut listing.unreadable] {
+        list.sort_by_cached_key(|snapshot| {
+            let begun = snapshot.begin_time.as_ref().map(|time| (time.seconds, time.nanos));
+            std::cmp::Reverse((begun, snapshot.name.clone()))
+        });
+    }
     Ok(listing)
 }
 
@@ -77,6 +85,15 @@ pub(super) fn begun(manifest: &pb::Snapshot) -> u64 {
 }
 
 fn read(repository: &Repository<OpenStatus>, id: Id) -> Result<Found, StoreError> {
+    let (own, file) = file(repository, id)?;
+    let manifest = manifest::read(&own, &file)?;
+    Ok(Found { file, manifest })
+}
+
+fn file(
+    repository: &Repository<OpenStatus>,
+    id: Id,
+) -> Result<(SnapshotId, SnapshotFile), StoreError> {
     let own = own(id)?;
     let file: SnapshotFile =
         repository.get_file(&ResticId::from(id)).map_err(|error| match lowered(&error) {
@@ -84,8 +101,7 @@ fn read(repository: &Repository<OpenStatus>, id: Id) -> Result<Found, StoreError
             StoreError::Damaged { what } => StoreError::Foreign { id: own.clone(), detail: what },
             error => error,
         })?;
-    let manifest = manifest::read(&own, &file)?;
-    Ok(Found { file, manifest })
+    Ok((own, file))
 }
 
 fn restic(id: &SnapshotId) -> Result<Id, StoreError> {

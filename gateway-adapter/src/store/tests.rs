@@ -6,6 +6,7 @@ mod full;
 mod generated;
 mod interop;
 mod keeping;
+mod remembered;
 mod round_trip;
 mod s3;
 mod watched;

@@ -169,6 +169,8 @@ pub const fn why(reason: pb::UnknownReason) -> Why {
         P::Unexpected | P::Unspecified => Why::Unexpected,
         P::NotRegistered => Why::NotRegistered,
         P::AdapterUnreachable => Why::AdapterUnreachable,
+        P::SnapshotsGone => Why::SnapshotsGone,
+        P::SnapshotUnreadable => Why::SnapshotUnreadable,
     }
 }
 
@@ -192,6 +194,8 @@ pub const fn unknown_reason(why: Why) -> pb::UnknownReason {
         Why::Unexpected | Why::NotAsked => P::Unexpected,
         Why::NotRegistered => P::NotRegistered,
         Why::AdapterUnreachable => P::AdapterUnreachable,
+        Why::SnapshotsGone => P::SnapshotsGone,
+        Why::SnapshotUnreadable => P::SnapshotUnreadable,
     }
 }
 

@@ -135,7 +135,8 @@ impl World {
                 (None, Some(record)) => {
                     let fits =
                         |found: &_| Snapshot::is_of(found, &target, record) && found.covers(record);
-                    let (newest, repository) = adapter.newest_snapshot(&target, fits).await;
+                    let last = record.last_snapshot.as_ref();
+                    let (newest, repository) = adapter.newest_snapshot(&target, last, fits).await;
                     evidence.repository = repository;
                     newest
                 }

@@ -145,6 +145,12 @@ pub fn to_know(why: Why, name: &RecordName) -> String {
         Why::NotRegistered => {
             format!("salvor gateways list  # {gateway} is not in it: salvor gateways add")
         }
+        Why::SnapshotsGone => format!(
+            "salvor snapshot list {name}  # after the repository was put back; of a live sandbox: salvor snapshot create"
+        ),
+        Why::SnapshotUnreadable => format!(
+            "salvor snapshot list {name}  # with a salvor as new as its maker; or name another one: --snapshot"
+        ),
         Why::NotAsked | Why::RateLimited | Why::Inconsistent => format!("salvor status {name}"),
         Why::Unavailable
         | Why::DeadlineExceeded

@@ -64,6 +64,12 @@ pub(crate) enum Error {
         "the lease of {name} with fence token {given} is not held any more; nothing was touched"
     )]
     LeaseLost { name: String, given: i64 },
+    /// A recovery that is open has marked the record.
+    #[error(
+        "{name} is {state}: a recovery that is at work or parked goes by what the record says, and \
+         owes it; nothing was changed"
+    )]
+    InRecovery { name: String, state: &'static str },
     /// Somebody else has the lease.
     #[error("the lease of {name} is held by {holder} until {expire_time}")]
     LeaseHeld {

@@ -164,7 +164,13 @@ impl RegistryService for Service {
         let request = request.into_inner();
         let name = parse::record_name("name", &request.name)?.to_string();
         let fence_token = parse::needed_fence_token(request.fence_token)?;
-        let (spec, policy) = at_once(self.store.open_material(&name, fence_token)).await?;
+        let (spec, policy) = match &request.copy {
+            Some(copy) if copy.name != name => {
+                return Err(Error::invalid("copy.name", "must be the record's name").into());
+            }
+            Some(copy) => at_once(self.store.open_copy(copy, fence_token)).await?,
+            None => at_once(self.store.open_material(&name, fence_token)).await?,
+        };
         tracing::info!(%name, fence_token, "secret bytes handed out to the holder of the lease");
         Ok(Response::new(OpenSandboxMaterialResponse { spec, policy }))
     }

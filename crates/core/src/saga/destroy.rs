@@ -117,7 +117,7 @@ pub enum Step {
     ResolveDelete,
     /// Turn the record into a tombstone.
     Bury,
-    /// Put the record back, verbatim.
+    /// Take the mark off the record.
     RestoreRecord,
 }
 

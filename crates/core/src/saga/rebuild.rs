@@ -292,7 +292,7 @@ pub enum Step {
     Prove(Proof),
     /// Write the new incarnation into the record.
     Commit,
-    /// Put the record back, verbatim.
+    /// Take the mark off the record.
     RestoreRecord,
 }
 

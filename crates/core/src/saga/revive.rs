@@ -151,7 +151,7 @@ pub enum Step {
     Prove(Proof),
     /// Mark the record active.
     Commit,
-    /// Put the record back, verbatim.
+    /// Take the mark off the record.
     RestoreRecord,
 }
 

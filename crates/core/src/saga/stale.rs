@@ -284,7 +284,7 @@ pub enum Step {
     RemoveCreated,
     /// Find out what a doubtful delete came to.
     ResolveRemove,
-    /// Put the record back, verbatim.
+    /// Take the mark off the record.
     RestoreRecord,
 }
 

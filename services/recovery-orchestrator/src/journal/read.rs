@@ -141,12 +141,17 @@ impl Journal {
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
-    /// Every snapshot that a recovery without an end rests on or has taken, whichever record it works on.
+    /// Every snapshot that a recovery of `target` without an end rests on or has taken, and all of its gateway that the plan
+    /// of any other one rests on: those may be of `target`, and its events name no more of them.
     ///
     /// # Errors
     /// The journal cannot be read: then nothing is known to be free.
-    pub async fn snapshots_in_use(&self) -> Result<BTreeSet<SnapshotName>, Error> {
-        let mut found = BTreeSet::new();
+    pub async fn snapshots_in_use(
+        &self,
+        target: &RecordName,
+    ) -> Result<BTreeSet<SnapshotName>, Error> {
+        let (mut found, own) = (BTreeSet::new(), target.to_string());
+        let here = format!("{}/snapshots/", target.owner());
         let mut filter =
             RecoveryFilter { sandbox: None, open_only: true, before: None, limit: PAGE };
         loop {
@@ -154,10 +159,14 @@ impl Journal {
             for row in &rows {
                 // Text, not values: a row that this version cannot read may name one, too.
                 let plan: String = row.try_get("plan").map_err(|e| storage(Untouched::All, &e))?;
-                named_in(&plan, &mut found);
+                named_in(&plan, &here, &mut found);
+                let of: String = row.try_get("sandbox").map_err(|e| storage(Untouched::All, &e))?;
+                if of != own {
+                    continue;
+                }
                 let name = place(row)?.1;
                 for event in self.events(&RecoveryName(name)).await? {
-                    named_in(&event.event, &mut found);
+                    named_in(&event.event, &here, &mut found);
                 }
             }
             match rows.last() {
@@ -229,9 +238,9 @@ impl Journal {
 }
 
 /// Collects the names of snapshots from a JSON text.
-fn named_in(text: &str, found: &mut BTreeSet<SnapshotName>) {
-    let strings = text.split('"').filter(|string| string.starts_with("gateways/"));
-    found.extend(strings.filter(|s| s.contains("/snapshots/")).map(SnapshotName::from));
+fn named_in(text: &str, prefix: &str, found: &mut BTreeSet<SnapshotName>) {
+    let strings = text.split('"').filter(|string| string.starts_with(prefix));
+    found.extend(strings.map(SnapshotName::from));
 }
 
 /// Where a recovery stands in a list.

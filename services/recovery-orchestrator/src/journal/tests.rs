@@ -140,7 +140,31 @@ async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
         open(&format!("recoveries/open-{number}"), None, name('a'), false).await;
     }
     open("recoveries/planned", Some(name('b')), name('c'), false).await;
-    let found = journal.snapshots_in_use().await.unwrap();
+    let found = journal.snapshots_in_use(&evidence().target).await.unwrap();
     let expected = ['a', 'b', 'c'].map(|digit| SnapshotName(name(digit)));
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
+}
+
+/// A prune is told of one sandbox's: those of a whole fleet would be more than it takes.
+#[tokio::test]
+async fn what_others_have_taken_is_not_named_and_what_they_were_planned_with_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = journal(&dir).await;
+    let name = |gateway: &str, digit: u32| format!("gateways/{gateway}/snapshots/{digit:064x}");
+    for number in 0..300 {
+        let mut header = header(&format!("recoveries/{number}"), number.into());
+        header.plan.decisions.clear();
+        let gateway = if number % 2 == 0 { "g" } else { "elsewhere" };
+        header.plan.target =
+            format!("gateways/{gateway}/workspaces/w/sandboxes/s{number}").parse().unwrap();
+        let planned = (number < 4).then(|| SnapshotName(name(gateway, number)));
+        header.plan.inputs.asked.snapshot = planned;
+        journal.accept(&header, &[]).await.unwrap();
+        let event = format!("{{\"Taken\":\"{}\"}}", name("g", 1000 + number));
+        let row = Row { seq: 1, at_ms: 5, event, terminal: false };
+        journal.append(&header.name, &row).await.unwrap();
+    }
+    let found = journal.snapshots_in_use(&evidence().target).await.unwrap();
+    let expected = [0, 2].map(|number| SnapshotName(name("g", number)));
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }

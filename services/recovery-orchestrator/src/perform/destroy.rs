@@ -37,7 +37,7 @@ impl Perform for Destroy {
                 Ok(Performed::Event(Event::Buried))
             }
             (Step::RestoreRecord, _) => {
-                record::restore(run).await?;
+                record::unmark(run).await?;
                 Ok(Performed::Event(Event::RecordRestored))
             }
             (step, state) => Err(Error::internal(format!(

@@ -15,7 +15,7 @@ use salvor_core::{
 use salvor_proto::{Error, gateway::v1 as gateway, registry::v1 as pb, time::duration};
 use tokio::time::{Instant, sleep};
 
-use super::watch;
+use super::{record, watch};
 use crate::{ports::Adapter, runner::Run};
 
 /// The supervisor polls its policy every 10 s (openshell.md §11); a margin on that.
@@ -53,7 +53,7 @@ async fn policy(
     if before != Ok(false) {
         return Ok(as_part(before));
     }
-    let material = run.world.registry.material(run.target(), run.fence()).await?;
+    let material = record::material(run).await?;
     let Some(policy) = material.policy else {
         return Ok(Part::Pending(vec![Pending::PolicyDiffers]));
     };

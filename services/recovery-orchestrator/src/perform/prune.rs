@@ -64,8 +64,11 @@ pub(super) async fn by_rule<S: Saga>(run: &Run, step: &str) -> Result<Done, Erro
     let asked = &run.header.plan.inputs.asked;
     let record = run.world.registry.sandbox(run.target()).await?;
     let retention = asked.retention.as_ref().map_or_else(|| kept_of(&record), convert::retention);
-    let in_use: Vec<String> =
-        at_once(run.journal.snapshots_in_use()).await?.into_iter().map(|name| name.0).collect();
+    let in_use: Vec<String> = at_once(run.journal.snapshots_in_use(run.target()))
+        .await?
+        .into_iter()
+        .map(|name| name.0)
+        .collect();
     let permit = run.permit(run.target(), EffectKind::DeleteSnapshot)?;
     let request_id = run.request_id(step, run.attempts::<S>(step) + 1);
     let pruning = Pruning { retention, in_use, reclaim_space: asked.reclaim, request_id };

@@ -93,7 +93,7 @@ impl Perform for Rebuild {
                 Ok(Performed::Event(Event::Committed))
             }
             (Step::RestoreRecord, _) => {
-                record::restore(run).await?;
+                record::unmark(run).await?;
                 Ok(Performed::Event(Event::RecordRestored))
             }
             (step, state) => Err(Error::internal(format!(

@@ -1,5 +1,6 @@
-//! The record's part of a recovery: marked, copied, put back, brought up to date. Every write is compare-and-swap under the
-//! lease, so that doing it again is seen as done.
+//! The record's part of a recovery: marked, copied, unmarked, brought up to date. Every write is compare-and-swap under the
+//! lease, so that doing it again is seen as done. Invariant: a write changes the recovery's own fields and no other, so that
+//! what somebody else wrote into the record meanwhile stands.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
@@ -29,7 +30,7 @@ pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option
     if !planned_from(run, &record)? {
         return Ok(None);
     }
-    if matches!(record.state(), pb::sandbox::State::Recovering | pb::sandbox::State::Destroying) {
+    if is_marked(&record) {
         record = set_state(run, record, pb::sandbox::State::Active).await?;
     }
     let copy = registry.snapshot_entry(run.target()).await?;
@@ -46,21 +47,27 @@ pub(super) async fn is_planned(run: &Run) -> Result<bool, Error> {
     Ok(record.state() == pb::sandbox::State::Active && planned_from(run, &record)?)
 }
 
-/// Puts the copied record back.
-pub(super) async fn restore(run: &Run) -> Result<(), Error> {
-    let damaged = |what: &str| {
-        Error::new(
-            Code::DataLoss,
-            "JOURNAL_ROW_UNREADABLE",
-            format!("{}: the copy of its record {what}; the record stays marked", run.name()),
-        )
+/// Takes the mark off. A record that bears none was unmarked before a crash, or is a tombstone.
+pub(super) async fn unmark(run: &Run) -> Result<(), Error> {
+    let record = run.world.registry.sandbox(run.target()).await?;
+    if is_marked(&record) {
+        set_state(run, record, pb::sandbox::State::Active).await?;
+    }
+    Ok(())
+}
+
+/// The secret bytes that the recovery works with: of the copy that it made when it marked the record, if it did.
+pub(super) async fn material(run: &Run) -> Result<pb::OpenSandboxMaterialResponse, Error> {
+    let damaged = || {
+        let text = format!("{}: the copy of its record in its journal cannot be read", run.name());
+        Error::new(Code::DataLoss, "JOURNAL_ROW_UNREADABLE", text)
     };
     let entry = run.rows().iter().find_map(|row| claimed_entry(&row.event));
-    let bytes = entry.and_then(|text| STANDARD.decode(text).ok());
-    let bytes = bytes.ok_or_else(|| damaged("is not in its journal"))?;
-    let copy = pb::EntrySnapshot::decode(&*bytes).map_err(|_| damaged("cannot be read"))?;
-    let present = run.world.registry.sandbox(run.target()).await?;
-    run.world.registry.restore_entry(copy, &present.etag, run.fence()).await
+    let copy = entry.map(|text| {
+        let bytes = STANDARD.decode(text).map_err(|_| damaged())?;
+        pb::EntrySnapshot::decode(&*bytes).map_err(|_| damaged())
+    });
+    run.world.registry.material(run.target(), copy.transpose()?, run.fence()).await
 }
 
 /// Marks the record active again, speaking of `live`, with what its posture came to, and with the snapshot whose content it
@@ -79,7 +86,9 @@ pub(super) async fn commit(
     live.as_str().clone_into(&mut record.live_id);
     record.set_state(pb::sandbox::State::Active);
     let mut fields = vec!["live_id", "state"];
+    // What was proven is what was planned: of another obligation nothing is known.
     if let Some(stored) = record.posture.as_mut()
+        && convert::posture(stored) == run.header.plan.inputs.posture
         && prove(stored, posture, run.world.now().0)
     {
         fields.push("posture");
@@ -134,6 +143,10 @@ pub(crate) fn prove(stored: &mut pb::Posture, part: &Part, now_ms: u64) -> bool 
     true
 }
 
+fn is_marked(record: &pb::Sandbox) -> bool {
+    matches!(record.state(), pb::sandbox::State::Recovering | pb::sandbox::State::Destroying)
+}
+
 async fn set_state(
     run: &Run,
     mut record: pb::Sandbox,
@@ -146,12 +159,13 @@ async fn set_state(
 /// Whether the record says what the plan will use.
 fn planned_from(run: &Run, record: &pb::Sandbox) -> Result<bool, Error> {
     let now = convert::record(record)?;
-    let Inputs { live_id, present: _, identity, spec, policy, .. } = &run.header.plan.inputs;
+    let Inputs { live_id, identity, spec, policy, posture, .. } = &run.header.plan.inputs;
     let digest =
         |spec: &Option<salvor_core::evidence::Spec>| spec.as_ref().map(|s| s.sha256.clone());
     let hash = |p: &Option<salvor_core::evidence::Policy>| p.as_ref().map(|p| p.sha256.clone());
     Ok(now.live_id == *live_id
         && now.identity == *identity
+        && now.posture == *posture
         && digest(&now.spec) == digest(spec)
         && hash(&now.policy) == hash(policy))
 }

@@ -11,7 +11,10 @@ use salvor_core::{
 use salvor_proto::Error;
 use tokio::time::sleep;
 
-use super::watch::{self, Look, Looked, look_until};
+use super::{
+    record,
+    watch::{self, Look, Looked, look_until},
+};
 use crate::runner::{self, Run};
 
 /// What a doubtful create came to.
@@ -63,7 +66,7 @@ pub(super) async fn create(
     let Ok(adapter) = watch::adapter(run).await? else {
         return Ok(Effect::NotApplied(Cause::AdapterFailed));
     };
-    let material = match run.world.registry.material(run.target(), run.fence()).await {
+    let material = match record::material(run).await {
         Ok(material) => material,
         // Whoever holds the lease now creates: this is no attempt that failed.
         Err(error) if runner::lost(&error) => return Err(error),
@@ -73,8 +76,11 @@ pub(super) async fn create(
         }
     };
     let inputs = &run.header.plan.inputs;
-    let planned = inputs.spec.as_ref().map(|spec| spec.sha256.as_str());
-    if material.spec.as_ref().map(|spec| spec.sha256.as_str()) != planned {
+    let spec = inputs.spec.as_ref().map(|spec| spec.sha256.as_str());
+    let policy = inputs.policy.as_ref().map(|policy| policy.sha256.as_str());
+    if material.spec.as_ref().map(|spec| spec.sha256.as_str()) != spec
+        || material.policy.as_ref().map(|policy| policy.sha256.as_str()) != policy
+    {
         return Ok(Effect::NotApplied(Cause::Invalid));
     }
     let permit = run.permit(on, EffectKind::Create)?;

@@ -96,7 +96,7 @@ impl Perform for StaleRecovery {
                 }))
             }
             (Step::RestoreRecord, _) => {
-                record::restore(run).await?;
+                record::unmark(run).await?;
                 Ok(Performed::Event(Event::RecordRestored))
             }
             (step, state) => Err(Error::internal(format!(
@@ -120,13 +120,14 @@ async fn claim(run: &Run) -> Result<Performed<Event>, Error> {
     })))
 }
 
-/// Stops whatever the gateway has lost, so that no second copy of the agent runs beside it. Nothing is removed.
+/// Stops whatever the gateway has lost, so that no second copy of the agent runs beside it. Nothing is removed. One at rest is
+/// stopped, too: it may have been started since, and a restart policy would start it again when its host boots.
 async fn stop_leftover(run: &Run) -> Result<Performed<Event>, Error> {
     let inputs = &run.header.plan.inputs;
     let Ok(adapter) = watch::adapter(run).await? else {
         return Ok(Performed::Wait(ParkReason::KeepsFailing(Cause::AdapterFailed)));
     };
-    for compute in inputs.leftovers.iter().filter(|compute| compute.running) {
+    for compute in &inputs.leftovers {
         let permit = run.permit(run.target(), EffectKind::StopCompute)?;
         let effect = adapter.stop_compute(permit, recorded(run)?, &compute.id).await;
         match effect {

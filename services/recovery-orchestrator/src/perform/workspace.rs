@@ -1,7 +1,9 @@
 //! Reading a workspace into the repository, and putting a snapshot back: the steps that the sagas share.
 
+mod rules;
+
 use salvor_core::{
-    EffectKind,
+    EffectKind, SagaKind,
     evidence::Channel,
     id::{LiveId, SandboxPath, SnapshotName},
     name::RecordName,
@@ -55,8 +57,9 @@ pub(super) async fn take<S: Saga>(run: &Run, take: Take) -> Result<Performed<Cap
     let Some(live) = inputs.live_id.clone() else {
         return Ok(Performed::Event(CaptureEvent::Refused(Cause::NotFound)));
     };
-    let Some(rules) = rules(run).await? else {
-        return Ok(Performed::Event(CaptureEvent::Refused(Cause::Invalid)));
+    let rules = match to_save(run, &adapter).await? {
+        Ok(rules) => rules,
+        Err(cause) => return Ok(Performed::Event(CaptureEvent::Refused(cause))),
     };
     let reading = Reading {
         live,
@@ -275,16 +278,25 @@ async fn filling<S: Saga>(
     })
 }
 
-/// The rules as the plan fixed them; `None` when the record says something else by now.
-async fn rules(run: &Run) -> Result<Option<registry::SnapshotRules>, Error> {
+/// What is read, by the rules as the plan fixed them; before a restore, also all that it may replace. A cause when that is not
+/// known, or the record says something else by now.
+async fn to_save(
+    run: &Run,
+    adapter: &Adapter,
+) -> Result<Result<registry::SnapshotRules, Cause>, Error> {
     let inputs = &run.header.plan.inputs;
     let record = run.world.registry.sandbox(run.target()).await?;
     if convert::snapshot_rules(&record) != inputs.rules {
-        return Ok(None);
+        return Ok(Err(Cause::Invalid));
     }
     let mut rules = record.snapshot_rules.unwrap_or_default();
     rules.roots = inputs.roots.iter().map(ToString::to_string).collect();
-    Ok(Some(rules))
+    let written = inputs.restore.as_ref().filter(|_| run.header.saga() == SagaKind::Restore);
+    let Some(chosen) = written else { return Ok(Ok(rules)) };
+    Ok(adapter.manifest(&chosen.saved.name).await.and_then(|manifest| {
+        let written = manifest.rules.ok_or(Cause::SnapshotUnusable)?;
+        Ok(rules::both(rules, written))
+    }))
 }
 
 /// The id of a request: the same as long as it asks for the same thing at the same time.

@@ -124,29 +124,15 @@ impl Registry {
         answer.into_inner().snapshot.ok_or_else(|| missing("the copy"))
     }
 
-    /// Puts a record back verbatim, compare-and-swap on its present etag.
-    pub async fn restore_entry(
-        &self,
-        snapshot: pb::EntrySnapshot,
-        etag: &str,
-        fence: Fence,
-    ) -> Result<(), Error> {
-        let request = pb::RestoreEntryRequest {
-            snapshot: Some(snapshot),
-            etag: etag.to_owned(),
-            fence_token: fence.0,
-        };
-        self.client.clone().restore_entry(request).await.map(|_| ()).map_err(|s| relayed(&s))
-    }
-
-    /// Hands out the sealed bytes, for a recreate.
+    /// Hands out the sealed bytes, for a recreate: those of a copy of the record, if there is one.
     pub async fn material(
         &self,
         name: &RecordName,
+        copy: Option<pb::EntrySnapshot>,
         fence: Fence,
     ) -> Result<pb::OpenSandboxMaterialResponse, Error> {
-        let request =
-            pb::OpenSandboxMaterialRequest { name: name.to_string(), fence_token: fence.0 };
+        let name = name.to_string();
+        let request = pb::OpenSandboxMaterialRequest { name, fence_token: fence.0, copy };
         let answer = self.client.clone().open_sandbox_material(request).await;
         answer.map(tonic::Response::into_inner).map_err(|s| relayed(&s))
     }

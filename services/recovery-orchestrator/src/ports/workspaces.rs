@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use salvor_core::{
-    Fact, Permit,
+    Fact, Permit, Timestamp, Why,
     evidence::{Channel, Compute, Live, RestoreMode, Snapshot},
     id::{ComputeId, LiveId, SnapshotName},
     name::RecordName,
     saga::{Cause, Effect},
 };
 use salvor_proto::{
-    convert, error::received, gateway::v1 as pb, registry::v1 as registry, time::duration,
+    convert,
+    error::received,
+    gateway::v1 as pb,
+    registry::v1 as registry,
+    time::{duration, millis},
 };
 use tokio::sync::watch;
 use tonic::{Code, Status};
@@ -88,8 +92,32 @@ pub enum Ended<T> {
 }
 
 impl Adapter {
-    /// The newest complete snapshot for which `fits` holds, and whether the adapter has a repository at all.
+    /// The newest complete snapshot for which `fits` holds, and whether the adapter has a repository at all. That there is none,
+    /// or an older one, is known only of a repository that still has the `last` one that the record names.
     pub async fn newest_snapshot(
+        &self,
+        name: &RecordName,
+        last: Option<&SnapshotName>,
+        fits: impl Fn(&Snapshot) -> bool + Send,
+    ) -> (Fact<Option<Snapshot>>, bool) {
+        let (newest, repository) = self.newest_listed(name, fits).await;
+        let (Fact::Known { value, .. }, Some(last)) = (&newest, last) else {
+            return (newest, repository);
+        };
+        if value.as_ref().is_some_and(|found| found.name == *last) {
+            return (newest, repository);
+        }
+        match self.snapshot(last).await {
+            Fact::Known { value: Some(_), .. } => (newest, repository),
+            Fact::Known { value: None, .. } => {
+                let detail = format!("the record names {last}, and it is not in the repository");
+                (Fact::unknown(Why::SnapshotsGone, detail), repository)
+            }
+            unknown @ Fact::Unknown { .. } => (unknown, repository),
+        }
+    }
+
+    async fn newest_listed(
         &self,
         name: &RecordName,
         fits: impl Fn(&Snapshot) -> bool + Send,
@@ -116,7 +144,7 @@ impl Adapter {
             }
             let found = page.snapshots.iter().filter_map(convert::snapshot).find(|s| fits(s));
             if found.is_some() || page.next_page_token.is_empty() {
-                return (Fact::known(found, self.now()), true);
+                return (settled(found, &page.unreadable, self.now()), true);
             }
             token = page.next_page_token;
         }
@@ -135,7 +163,7 @@ impl Adapter {
             Err(status) if received(&status).reason.as_deref() == Some("NO_REPOSITORY") => {
                 Fact::known(None, self.now())
             }
-            Err(status) => Fact::unknown(why(&status), status.message()),
+            Err(status) => Fact::unknown(why_not(&status), status.message()),
         }
     }
 
@@ -165,9 +193,17 @@ impl Adapter {
     /// # Errors
     /// Why that is not known.
     pub async fn nonce(&self, name: &SnapshotName) -> Result<Option<pb::Nonce>, Cause> {
+        Ok(self.manifest(name).await?.nonce)
+    }
+
+    /// What a snapshot that a plan rests on says of itself.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn manifest(&self, name: &SnapshotName) -> Result<pb::Snapshot, Cause> {
         let request = pb::GetSnapshotRequest { name: name.to_string() };
         match self.client().get_snapshot(request).await {
-            Ok(answer) => Ok(answer.into_inner().snapshot.and_then(|snapshot| snapshot.nonce)),
+            Ok(answer) => answer.into_inner().snapshot.ok_or(Cause::AdapterFailed),
             Err(status) if is_salvors(&status, Code::NotFound) => Err(Cause::SnapshotUnusable),
             Err(_) => Err(Cause::AdapterFailed),
         }
@@ -350,6 +386,31 @@ impl Adapter {
     }
 }
 
+/// A snapshot that cannot be read may be the one to take, unless it is older than the one that was found.
+fn settled(
+    found: Option<Snapshot>,
+    unreadable: &[pb::Snapshot],
+    now: Timestamp,
+) -> Fact<Option<Snapshot>> {
+    let begun = |snapshot: &pb::Snapshot| snapshot.begin_time.as_ref().map_or(0, millis);
+    let is_newer = |snapshot: &&pb::Snapshot| {
+        found.as_ref().is_none_or(|found| begun(snapshot) >= found.begun.0)
+    };
+    match unreadable.iter().find(is_newer) {
+        Some(snapshot) => Fact::unknown(Why::SnapshotUnreadable, snapshot.name.clone()),
+        None => Fact::known(found, now),
+    }
+}
+
+/// What the repository itself is wrong with is told from what keeps it from being asked.
+fn why_not(status: &Status) -> Why {
+    match received(status).reason.as_deref() {
+        Some("REPOSITORY_GONE") => Why::SnapshotsGone,
+        Some("SNAPSHOT_UNREADABLE") => Why::SnapshotUnreadable,
+        _ => why(status),
+    }
+}
+
 fn verification(result: pb::operation::Result) -> Option<pb::VerifyReport> {
     match result {
         pb::operation::Result::Verification(report) => Some(report),
@@ -392,3 +453,6 @@ fn cause(reason: &str) -> Cause {
 fn is_salvors(status: &Status, code: Code) -> bool {
     status.code() == code && received(status).reason.is_some()
 }
+
+#[cfg(test)]
+mod tests;

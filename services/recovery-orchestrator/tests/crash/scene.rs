@@ -277,7 +277,8 @@ impl Scene {
         let mut registry = self.fleet.registry.clone();
         let fence_token = self.hold().await;
         let name = self.name.clone();
-        let request = registry::OpenSandboxMaterialRequest { name, fence_token };
+        let request =
+            registry::OpenSandboxMaterialRequest { name, fence_token, ..Default::default() };
         let material = registry.open_sandbox_material(request).await.unwrap().into_inner();
         self.release(fence_token).await;
         material

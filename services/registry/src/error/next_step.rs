@@ -18,6 +18,11 @@ pub(super) fn next_step(error: &Error) -> Option<String> {
         Error::SandboxExists { name } | Error::LeaseHeld { name, .. } => {
             return Some(format!("salvor status {name}"));
         }
+        Error::InRecovery { name, .. } => {
+            return Some(format!(
+                "salvor recoveries list --sandbox {name} --open # wait for it or cancel it, then ask again"
+            ));
+        }
         Error::SandboxNotFound { .. }
         | Error::SandboxDestroyed { .. }
         | Error::GatewayInUse { .. }

@@ -26,6 +26,7 @@ impl From<Error> for Wire {
             Error::Storage { failure, source } => storage(failure, &source),
             error @ (Error::Fenced { .. }
             | Error::FenceTokenRequired { .. }
+            | Error::InRecovery { .. }
             | Error::LeaseLost { .. }
             | Error::LeaseHeld { .. }
             | Error::GatewayServedElsewhere { .. }) => lease(&error, message),
@@ -106,6 +107,9 @@ fn lease(error: &Error, message: String) -> Wire {
         Error::FenceTokenRequired { name } => {
             Wire::new(Code::Refused, "FENCE_TOKEN_REQUIRED", message).with("name", name)
         }
+        Error::InRecovery { name, state } => Wire::new(Code::Refused, "RECORD_NOT_ACTIVE", message)
+            .with("name", name)
+            .with("state", *state),
         Error::LeaseLost { name, given } => Wire::new(Code::Conflict, "LEASE_LOST", message)
             .with("name", name)
             .with("given_fence_token", given.to_string()),

@@ -55,6 +55,14 @@ impl Field {
     pub(crate) const fn is_of_the_holder(self) -> bool {
         matches!(self, Self::State | Self::SnapshotStatus)
     }
+
+    /// Whether a recovery of the record works from it, and owes it afterwards: what the sandbox is, and what must hold of it.
+    const fn is_of_a_recovery(self) -> bool {
+        matches!(
+            self,
+            Self::LiveId | Self::GatewayIdentity | Self::Spec | Self::Policy | Self::Posture
+        )
+    }
 }
 
 /// The fields that one update changes: at least one, each once.
@@ -81,6 +89,11 @@ impl Mask {
     /// Whether only the holder of the record's lease may change what it names.
     pub(crate) fn needs_lease(&self) -> bool {
         self.fields.iter().any(|field| field.is_of_the_holder())
+    }
+
+    /// Whether a recovery of the record works from something that it names.
+    pub(crate) fn disturbs_a_recovery(&self) -> bool {
+        self.fields.iter().any(|field| field.is_of_a_recovery())
     }
 
     /// The proto's names.

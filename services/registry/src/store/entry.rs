@@ -5,11 +5,11 @@
 
 use futures::FutureExt;
 use prost::Message;
-use salvor_proto::registry::v1::{EntrySnapshot, Sandbox};
+use salvor_proto::registry::v1::{EntrySnapshot, Policy, Sandbox, Spec};
 
 use super::material::{self, Field, Material};
-use super::write::{check_etag, stripped};
-use super::{Store, Txn, Version, gateways, row};
+use super::write::{check_etag, check_mark, stripped};
+use super::{Store, Txn, Version, gateways, leases, row};
 use crate::error::Error;
 use crate::record::patch;
 use crate::seal::{self, KeyRing, Sealed};
@@ -82,6 +82,31 @@ impl Store {
         Ok(snapshot)
     }
 
+    /// The spec and policy of a copy with their content, for the holder of the lease of the record it is of.
+    pub(crate) async fn open_copy(
+        &self,
+        snapshot: &EntrySnapshot,
+        fence_token: i64,
+    ) -> Result<(Option<Spec>, Option<Policy>), Error> {
+        let mut view = self.read().await?;
+        let now_ms = self.inner.clock.now_ms();
+        leases::check(&mut view, &snapshot.name, fence_token, true, now_ms).await?;
+        let copy = open(self.keys(), snapshot)?;
+        let altered = || Error::SnapshotAltered { name: snapshot.name.clone() };
+        let sandbox = Sandbox::decode(copy.message.as_slice()).map_err(|_| altered())?;
+        let sealed = |field: Field| {
+            let copied = copy.material.iter().find(|material| material.field == field.as_str());
+            copied.map(|copied| copied.material(field))
+        };
+        material::opened(
+            self.keys(),
+            sandbox,
+            &copy.uid,
+            sealed(Field::Spec),
+            sealed(Field::Policy),
+        )
+    }
+
     /// Puts a copy back. Answers the record and whether it became the default again.
     pub(crate) async fn restore(&self, restore: Restore) -> Result<(Sandbox, bool), Error> {
         self.write(move |txn| async move { txn.restore(restore).await }.boxed()).await
@@ -99,6 +124,9 @@ impl Txn {
         gateways::must_be_registered(self.connection(), gateway).await?;
         let present = self.current(&snapshot.name).await?;
         self.check_fence(&snapshot.name, fence_token, false).await?;
+        if let Some(present) = &present {
+            check_mark(present, fence_token)?;
+        }
         check_present(present.as_ref(), &snapshot.name, &copy.uid, &etag)?;
         let revision = self.next_revision();
         self.stamp(&mut after, revision);

@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use super::{Store, Txn, leases, row};
 use crate::error::Error;
 use crate::seal::{self, KeyRing, Sealed};
-use salvor_proto::registry::v1::{Policy, Spec};
+use salvor_proto::registry::v1::{Policy, Sandbox, Spec};
 
 /// Which secret bytes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,24 +97,10 @@ impl Store {
             return Err(Error::SandboxDestroyed { name: name.into() });
         }
         leases::check(&mut view, name, fence_token, true, self.inner.clock.now_ms()).await?;
-        let mut sandbox = version.sandbox(self.keys())?;
-        if let Some(spec) = &mut sandbox.spec {
-            let found = fetch(&mut view, &version.uid, Field::Spec).await?;
-            spec.content =
-                open(self.keys(), &version.name, &version.uid, found, Field::Spec, &spec.sha256)?;
-        }
-        if let Some(policy) = &mut sandbox.policy {
-            let found = fetch(&mut view, &version.uid, Field::Policy).await?;
-            policy.content = open(
-                self.keys(),
-                &version.name,
-                &version.uid,
-                found,
-                Field::Policy,
-                &policy.sha256,
-            )?;
-        }
-        Ok((sandbox.spec, sandbox.policy))
+        let sandbox = version.sandbox(self.keys())?;
+        let spec = fetch(&mut view, &version.uid, Field::Spec).await?;
+        let policy = fetch(&mut view, &version.uid, Field::Policy).await?;
+        opened(self.keys(), sandbox, &version.uid, spec, policy)
     }
 
     /// How many sealed fields no key in the ring opens.
@@ -149,6 +135,24 @@ pub(super) async fn fetch(
     let Some(row) = found else { return Ok(None) };
     let sealed = Sealed { key_id: row.try_get(0)?, bytes: row.try_get(2)? };
     Ok(Some(Material { field, sha256: row.try_get(1)?, sealed }))
+}
+
+/// The spec and policy of a record with what their sealed bytes hold.
+pub(super) fn opened(
+    keys: &KeyRing,
+    sandbox: Sandbox,
+    uid: &str,
+    sealed_spec: Option<Material>,
+    sealed_policy: Option<Material>,
+) -> Result<(Option<Spec>, Option<Policy>), Error> {
+    let Sandbox { name, mut spec, mut policy, .. } = sandbox;
+    if let Some(spec) = &mut spec {
+        spec.content = open(keys, &name, uid, sealed_spec, Field::Spec, &spec.sha256)?;
+    }
+    if let Some(policy) = &mut policy {
+        policy.content = open(keys, &name, uid, sealed_policy, Field::Policy, &policy.sha256)?;
+    }
+    Ok((spec, policy))
 }
 
 fn open(

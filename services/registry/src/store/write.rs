@@ -108,6 +108,9 @@ impl Txn {
         let Update { sandbox: from, contents, mask, fence_token, request, .. } = update;
         let version = self.live(&from.name).await?;
         self.check_fence(&from.name, fence_token, mask.needs_lease()).await?;
+        if mask.disturbs_a_recovery() {
+            check_mark(&version, fence_token)?;
+        }
         check_etag(&version, &from.etag)?;
         let before = version.sandbox(&self.keys)?;
         let mut after = mask.apply(&before, &from);
@@ -131,6 +134,7 @@ impl Txn {
         }
         let version = self.live(&delete.name).await?;
         self.check_fence(&delete.name, delete.fence_token, false).await?;
+        check_mark(&version, delete.fence_token)?;
         check_etag(&version, &delete.etag)?;
         let mut after = version.sandbox(&self.keys)?;
         let revision = self.next_revision();
@@ -207,6 +211,17 @@ pub(super) fn check_etag(version: &Version, given: &str) -> Result<(), Error> {
         given: given.into(),
         current: version.etag.clone(),
     })
+}
+
+/// Refuses whoever is not a lease's holder while a recovery has the record marked. A parked one holds no lease; what it goes
+/// back to, or owes in the end, must still be what it began with.
+pub(super) fn check_mark(version: &Version, fence_token: i64) -> Result<(), Error> {
+    match version.mark() {
+        Some(state) if fence_token == 0 => {
+            Err(Error::InRecovery { name: version.name.clone(), state })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Without what is computed at each read.

@@ -227,7 +227,7 @@ async fn names_are_checked_in_every_request() {
             client.snapshot_entry(SnapshotEntryRequest { name: name.clone() }).await,
             "name",
         );
-        let open = OpenSandboxMaterialRequest { name: name.clone(), fence_token: 1 };
+        let open = OpenSandboxMaterialRequest { name: name.clone(), fence_token: 1, copy: None };
         refused_field(client.open_sandbox_material(open).await, "name");
         let renew = RenewLeaseRequest { sandbox: name.clone(), fence_token: 1, ttl: None };
         refused_field(client.renew_lease(renew).await, "sandbox");

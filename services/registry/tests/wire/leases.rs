@@ -163,6 +163,51 @@ async fn a_state_changes_with_a_fence_token_only() {
     refused(harness.client.update_sandbox(late).await, Code::Aborted, "LEASE_LOST");
 }
 
+/// A parked recovery holds no lease, and still owes what it was planned with.
+#[tokio::test]
+async fn what_a_parked_recovery_goes_by_is_its_own_and_the_rest_is_the_owners() {
+    let mut harness = Harness::start().await;
+    let created = harness.create("a").await;
+    let request = SnapshotEntryRequest { name: created.name.clone() };
+    let copy = harness.client.snapshot_entry(request).await.unwrap().into_inner().snapshot;
+    for state in [State::Recovering, State::Destroying] {
+        let lease = harness.acquire(&created.name, "recoveries/1").await.unwrap();
+        let present = harness.get(&created.name).await.unwrap();
+        let mut mark = update(&Sandbox { state: state.into(), ..present }, &["state"]);
+        mark.fence_token = lease.fence_token;
+        let marked = harness.client.update_sandbox(mark).await.sandbox();
+        harness.client.release_lease(release(&lease)).await.unwrap();
+        let mut change = marked.clone();
+        change.posture = None;
+        for field in ["live_id", "gateway_identity", "spec", "policy", "posture"] {
+            let answer = harness.client.update_sandbox(update(&change, &[field, "labels"])).await;
+            let said = refused(answer, Code::FailedPrecondition, "RECORD_NOT_ACTIVE");
+            let step = said.next_step.unwrap();
+            assert!(step.starts_with("salvor recoveries list --sandbox gateways/lab"), "{step}");
+        }
+        let (name, etag) = (created.name.clone(), marked.etag.clone());
+        let delete = DeleteSandboxRequest { name, etag: etag.clone(), ..Default::default() };
+        let answer = harness.client.delete_sandbox(delete).await;
+        refused(answer, Code::FailedPrecondition, "RECORD_NOT_ACTIVE");
+        let restore = RestoreEntryRequest { snapshot: copy.clone(), etag, fence_token: 0 };
+        let answer = harness.client.restore_entry(restore).await;
+        refused(answer, Code::FailedPrecondition, "RECORD_NOT_ACTIVE");
+        assert_eq!(harness.get(&created.name).await.unwrap(), marked);
+
+        let mut labelled = marked.clone();
+        labelled.labels.insert("owner".into(), state.as_str_name().into());
+        harness.client.update_sandbox(update(&labelled, &["labels"])).await.unwrap();
+        let lease = harness.acquire(&created.name, "recoveries/2").await.unwrap();
+        let mut held = harness.get(&created.name).await.unwrap();
+        assert_eq!(held.labels, labelled.labels);
+        held.live_id = format!("of {}", state.as_str_name());
+        let mut held = update(&held, &["live_id"]);
+        held.fence_token = lease.fence_token;
+        harness.client.update_sandbox(held).await.unwrap();
+        harness.client.release_lease(release(&lease)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn lease_input_is_checked() {
     let mut harness = Harness::start().await;

@@ -22,7 +22,11 @@ async fn open(
     name: &str,
 ) -> Result<OpenSandboxMaterialResponse, tonic::Status> {
     let lease = harness.acquire(name, "recoveries/1").await.unwrap();
-    let request = OpenSandboxMaterialRequest { name: name.into(), fence_token: lease.fence_token };
+    let request = OpenSandboxMaterialRequest {
+        name: name.into(),
+        fence_token: lease.fence_token,
+        copy: None,
+    };
     harness.client.open_sandbox_material(request).await.map(tonic::Response::into_inner)
 }
 
@@ -88,7 +92,8 @@ async fn the_files_hold_no_secret_bytes() {
 async fn the_holder_of_the_lease_gets_the_content_and_nobody_else() {
     let mut harness = Harness::start().await;
     let name = harness.create("a").await.name;
-    let request = |fence_token| OpenSandboxMaterialRequest { name: record("a"), fence_token };
+    let request =
+        |fence_token| OpenSandboxMaterialRequest { name: record("a"), fence_token, copy: None };
     refused_field(harness.client.open_sandbox_material(request(0)).await, "fence_token");
     refused(harness.client.open_sandbox_material(request(1)).await, Code::Aborted, "LEASE_LOST");
     let opened = open(&mut harness, &name).await.unwrap();
@@ -96,6 +101,39 @@ async fn the_holder_of_the_lease_gets_the_content_and_nobody_else() {
     let policy = opened.policy.unwrap();
     assert_eq!((policy.content.as_slice(), policy.policy_hash.as_str()), (POLICY_SECRET, "hash"));
     refused(harness.client.open_sandbox_material(request(2)).await, Code::Aborted, "FENCED");
+}
+
+/// What a recovery copied before it deleted anything is what it creates from, whatever became of the record.
+#[tokio::test]
+async fn a_copy_gives_what_it_was_made_of_and_only_to_the_holder() {
+    let mut harness = Harness::start().await;
+    let created = harness.create("a").await;
+    let request = SnapshotEntryRequest { name: created.name.clone() };
+    let copy = harness.client.snapshot_entry(request).await.unwrap().into_inner().snapshot;
+    let mut change = created.clone();
+    change.spec.as_mut().unwrap().content = b"other".to_vec();
+    change.policy = None;
+    harness.client.update_sandbox(update(&change, &["spec", "policy"])).await.unwrap();
+    let of = |copy: &Option<EntrySnapshot>, fence_token| OpenSandboxMaterialRequest {
+        name: created.name.clone(),
+        fence_token,
+        copy: copy.clone(),
+    };
+    refused(harness.client.open_sandbox_material(of(&copy, 1)).await, Code::Aborted, "LEASE_LOST");
+    let token = harness.acquire(&created.name, "recoveries/1").await.unwrap().fence_token;
+    let now = harness.client.open_sandbox_material(of(&None, token)).await.unwrap().into_inner();
+    assert_eq!((now.spec.unwrap().content, now.policy), (b"other".to_vec(), None));
+    let then = harness.client.open_sandbox_material(of(&copy, token)).await.unwrap().into_inner();
+    let (spec, policy) = (then.spec.unwrap(), then.policy.unwrap());
+    assert_eq!((&*spec.content, &*policy.content), (SECRET, POLICY_SECRET));
+    assert_eq!(spec.sha256, created.spec.unwrap().sha256);
+
+    let mut altered = copy.clone();
+    altered.as_mut().unwrap().sealed[20] ^= 1;
+    let answer = harness.client.open_sandbox_material(of(&altered, token)).await;
+    refused(answer, Code::InvalidArgument, "SNAPSHOT_ALTERED");
+    let other = OpenSandboxMaterialRequest { name: record("b"), ..of(&copy, token) };
+    refused_field(harness.client.open_sandbox_material(other).await, "copy.name");
 }
 
 #[tokio::test]

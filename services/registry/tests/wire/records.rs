@@ -173,8 +173,11 @@ async fn a_record_that_was_read_can_be_written_back_without_losing_its_content()
     let after = harness.client.update_sandbox(update(&change, &["spec", "policy"])).await.sandbox();
     assert_eq!(after.spec.as_ref().unwrap().size_bytes, read.spec.as_ref().unwrap().size_bytes);
     let lease = harness.acquire(&read.name, "recoveries/1").await.unwrap();
-    let open =
-        OpenSandboxMaterialRequest { name: read.name.clone(), fence_token: lease.fence_token };
+    let open = OpenSandboxMaterialRequest {
+        name: read.name.clone(),
+        fence_token: lease.fence_token,
+        copy: None,
+    };
     let opened = harness.client.open_sandbox_material(open).await.unwrap().into_inner();
     assert_eq!(opened.spec.unwrap().content, SECRET);
     let mut other = after.clone();
@@ -330,8 +333,11 @@ async fn everything_survives_a_restart() {
         harness.client.get_default_sandbox(GetDefaultSandboxRequest {}).await.sandbox(),
         created
     );
-    let open =
-        OpenSandboxMaterialRequest { name: created.name.clone(), fence_token: lease.fence_token };
+    let open = OpenSandboxMaterialRequest {
+        name: created.name.clone(),
+        fence_token: lease.fence_token,
+        copy: None,
+    };
     let opened = harness.client.open_sandbox_material(open).await.unwrap().into_inner();
     assert_eq!(opened.spec.unwrap().content, SECRET);
     refused(harness.acquire(&created.name, "recoveries/2").await, Code::Aborted, "LEASE_HELD");

@@ -30,8 +30,11 @@ impl Harness {
 
     async fn content(&mut self, name: &str) -> Vec<u8> {
         let lease = self.acquire(name, "h").await.unwrap();
-        let request =
-            OpenSandboxMaterialRequest { name: name.into(), fence_token: lease.fence_token };
+        let request = OpenSandboxMaterialRequest {
+            name: name.into(),
+            fence_token: lease.fence_token,
+            copy: None,
+        };
         let opened = self.client.open_sandbox_material(request).await.unwrap().into_inner();
         self.client
             .release_lease(ReleaseLeaseRequest {

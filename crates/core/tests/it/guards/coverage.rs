@@ -114,14 +114,24 @@ const fn code(why: Why) -> &'static str {
         Why::Unexpected => "GATEWAY_UNEXPECTED",
         Why::NotRegistered => "GATEWAY_NOT_REGISTERED",
         Why::AdapterUnreachable => "ADAPTER_UNREACHABLE",
+        Why::SnapshotsGone => "SNAPSHOTS_GONE",
+        Why::SnapshotUnreadable => "SNAPSHOT_UNREADABLE",
         Why::NotAsked => "NOT_DETERMINED",
+    }
+}
+
+/// What is about snapshots in particular has a code of its own; of anything else it is enough that they are not known.
+const fn snapshots_code(why: Why) -> &'static str {
+    match why {
+        Why::SnapshotsGone | Why::SnapshotUnreadable => code(why),
+        _ => "SNAPSHOTS_UNKNOWN",
     }
 }
 
 #[test]
 fn t03_each_cause_of_not_knowing_has_a_code_of_its_own() {
     let codes: BTreeSet<_> = Why::ALL.into_iter().map(code).collect();
-    assert_eq!(codes.len(), 17, "two causes share a code, or one is not in Why::ALL");
+    assert_eq!(codes.len(), 19, "two causes share a code, or one is not in Why::ALL");
     for why in Why::ALL {
         for fact in
             [FactName::OwnerGateway, FactName::LiveView, FactName::Providers, FactName::CopyName]
@@ -133,13 +143,13 @@ fn t03_each_cause_of_not_knowing_has_a_code_of_its_own() {
         }
         for (fact, code) in [
             (FactName::Record, "RECORD_UNKNOWN"),
-            (FactName::Snapshot, "SNAPSHOTS_UNKNOWN"),
+            (FactName::Snapshot, snapshots_code(why)),
             (FactName::Compute, "COMPUTE_UNKNOWN"),
         ] {
             assert_eq!(Denial::Unknown { fact, why }.reason(), code);
         }
     }
     let sentences: BTreeSet<_> = Why::ALL.into_iter().map(Why::sentence).collect();
-    assert_eq!(sentences.len(), 17, "two causes read alike");
+    assert_eq!(sentences.len(), 19, "two causes read alike");
     assert!(Why::ALL.into_iter().all(|why| !why.remedy().is_empty()));
 }
