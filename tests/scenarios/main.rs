@@ -4,6 +4,7 @@
 mod adopt;
 mod concurrent;
 mod containers;
+mod cut;
 mod decisions;
 mod destroy;
 mod fenced;

@@ -1,5 +1,6 @@
 //! Snapshots back into sandboxes, and what is said of it.
 
+mod cuts;
 mod modes;
 mod refusals;
 mod site;
