@@ -23,5 +23,6 @@ mod revive;
 mod snapshots;
 mod stale;
 mod support;
+mod trees;
 mod unknown;
 mod witness;
