@@ -5,6 +5,7 @@ mod adopt;
 mod concurrent;
 mod containers;
 mod cut;
+mod damaged;
 mod decisions;
 mod destroy;
 mod fenced;
