@@ -17,6 +17,7 @@ mod ledger;
 mod manifest;
 mod memory;
 mod node;
+mod packs;
 mod parallel;
 mod parent;
 mod prune;
@@ -317,7 +318,7 @@ impl Store {
         .await
     }
 
-    /// Reads all of a snapshot, and compares each piece with its hash. Dropped, it ends soon.
+    /// Reads all of a snapshot, and compares each piece, and each pack that it is in, with its hash. Dropped, it ends soon.
     ///
     /// # Errors
     /// There is no such snapshot, or the repository cannot be read at all.
@@ -330,8 +331,9 @@ impl Store {
         let wanted = Wanted::default();
         let _waiting = wanted.waiting();
         self.blocking(move |place| {
-            let found = snapshots::get(&place.open()?, &id)?;
-            Ok(verify::verify(&place.reindexed()?, &found, &progress, &wanted))
+            let opened = place.open()?;
+            let found = snapshots::get(&opened, &id)?;
+            Ok(verify::verify((&opened, &place.reindexed()?), &found, &progress, &wanted))
         })
         .await
     }

@@ -8,6 +8,8 @@ pub(crate) mod capture;
 mod compare;
 mod difference;
 mod exec_channel;
+#[cfg(test)]
+mod many;
 pub(crate) mod notes;
 mod packing;
 mod quiesce;
@@ -15,7 +17,7 @@ pub(crate) mod restore;
 pub(crate) mod rules;
 pub(crate) mod sides;
 mod sqlite;
-mod tree;
+pub(crate) mod tree;
 pub(crate) mod verify;
 
 use std::future::ready;

@@ -68,6 +68,27 @@ async fn crowded(fleet: &Fleet) -> String {
     name
 }
 
+/// A lost sandbox, and a repository's place with something else in it, so that nobody knows what snapshots there are.
+async fn without_its_repository(dialect: Dialect) -> Refused {
+    let gateways = vec![("lab", dialect)];
+    let options = Options { gateways, snapshots: true, ..Options::default() };
+    let fleet = Fleet::start(options).await.unwrap();
+    let name = lost(&fleet, "lab", "coder", &seed()).await;
+    let place = fleet.dir().join("adapter/snapshots");
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("somebody's"), "precious").unwrap();
+    until("an absence that has settled", || async {
+        (verdict(&fleet, &name).await.verdict() == pb::Verdict::Lost).then_some(())
+    })
+    .await;
+    let before = Witness::of(&fleet, &[&name]).await;
+    let refused =
+        refused_at_once(&fleet, &name, AUTO, Code::Unavailable, "SNAPSHOTS_UNKNOWN").await;
+    before.assert_untouched(&fleet).await;
+    fleet.stop().await;
+    refused
+}
+
 in_both_dialects! {
     /// Refusals of every path, each one whole; together they reach every guard that a world on the wire can reach.
     async fn t25_every_guard_refuses_somewhere_and_every_refusal_is_whole(dialect: Dialect) {
@@ -121,8 +142,9 @@ in_both_dialects! {
         reached.take(&whole(&fleet, &gone, &status, no, "SNAPSHOT_NOT_FOUND").await);
         before.assert_untouched(&fleet).await;
 
-        // A repository and a runtime that say nothing are not in this world.
-        let but = ["record_is_active", "snapshots_are_known", "compute_is_known"];
+        reached.take(&without_its_repository(dialect).await);
+        // A runtime that says nothing is not in this world.
+        let but = ["record_is_active", "compute_is_known"];
         // A record that is not active is held by a recovery or a tombstone, which answer before any plan is made.
         reached.assert_all_of(&fleet, Saga::StaleRecovery, &but).await;
         reached.assert_all_of(&fleet, Saga::Revive, &["record_is_active"]).await;

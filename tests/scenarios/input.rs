@@ -1,13 +1,11 @@
 //! Bad input and a bad world around salvor: answered clearly, and nobody else is harmed.
 
-use std::process::Command;
-
 use salvor_devgateway::{Effect, Fault};
 use salvor_proto::{
     recovery::v1::{self as pb, recovery::State},
     registry::v1 as registry,
 };
-use salvor_testkit::{Fleet, Options, wait::PATIENCE};
+use salvor_testkit::{Fleet, Options, mounts, wait::PATIENCE};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -16,9 +14,6 @@ use crate::{
     support::{AUTO, REBUILD, reason, seed},
     witness::{Witness, adopted, formed, lost, recovery, verdict, whole},
 };
-
-/// Set in the child of the test that fills a disk: where its own file system may be mounted.
-const CHILD: &str = "SALVOR_SCENARIO_FULL_DISK";
 
 /// An INVALID_ARGUMENT that names this field once, and says what is wrong with it.
 fn field(status: &Status, field: &str) {
@@ -304,27 +299,9 @@ async fn t00_a_damaged_record_harms_only_itself() {
 /// namespace of its own, so that the disk is a small file system that nobody else sees.
 #[tokio::test]
 async fn t00_a_full_disk_under_the_journal_begins_nothing_and_loses_nothing() {
-    if std::env::var_os(CHILD).is_some() {
-        return full_disk().await;
+    if mounts::inside("input::t00_a_full_disk_under_the_journal_begins_nothing_and_loses_nothing") {
+        full_disk().await;
     }
-    let namespace = ["--user", "--map-root-user", "--mount", "--", "true"];
-    if !Command::new("unshare").args(namespace).status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: a full disk needs unshare and user namespaces");
-        return;
-    }
-    let child = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "--"])
-        .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "input::t00_a_full_disk_under_the_journal_begins_nothing_and_loses_nothing",
-        ])
-        .env(CHILD, "1")
-        .output();
-    let child = child.unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success(), "{said}{}", String::from_utf8_lossy(&child.stderr));
-    assert!(said.contains("1 passed"), "{said}");
 }
 
 async fn full_disk() {
@@ -332,14 +309,13 @@ async fn full_disk() {
         Fleet::start(Options { orchestrator: false, ..Options::default() }).await.unwrap();
     let disk = fleet.dir().join("orchestrator");
     std::fs::create_dir(&disk).unwrap();
-    let mount = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"];
-    assert!(Command::new("mount").args(mount).arg(&disk).status().unwrap().success());
+    mounts::small(&disk, 1);
     fleet.restart_orchestrator().await.unwrap();
     let name = lost(&fleet, "lab", "coder", &seed()).await;
     let control = fleet.gateway("lab").control.clone();
     let ballast = disk.join("ballast");
 
-    fill(&ballast);
+    mounts::fill(&ballast);
     let before = Witness::of(&fleet, &[&name]).await;
     let status = fleet.ask(&name, REBUILD).await.unwrap_err();
     let said = formed(&status, Code::ResourceExhausted, "STORAGE_FULL");
@@ -352,7 +328,7 @@ async fn full_disk() {
     let accepted = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     let create = |call: &salvor_devgateway::Call| call.method == "CreateSandbox";
     assert!(control.wait_for_call(create, PATIENCE).await.is_some());
-    fill(&ballast);
+    mounts::fill(&ballast);
     assert!(control.wait_phase("coder", salvor_devgateway::Phase::Ready, PATIENCE).await);
     std::fs::remove_file(&ballast).unwrap();
     let recovery = fleet.wait(&accepted.name).await.unwrap();
@@ -360,12 +336,4 @@ async fn full_disk() {
     let mutating = control.mutating_calls();
     assert_eq!(mutating.len(), 1, "{mutating:?}");
     fleet.stop().await;
-}
-
-/// Writes until nothing more fits.
-fn fill(ballast: &std::path::Path) {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(ballast).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
-    while file.write_all(&[0]).is_ok() {}
 }

@@ -4,6 +4,8 @@
 mod adopt;
 mod concurrent;
 mod containers;
+mod cut;
+mod damaged;
 mod decisions;
 mod destroy;
 mod edited;
@@ -23,5 +25,6 @@ mod revive;
 mod snapshots;
 mod stale;
 mod support;
+mod trees;
 mod unknown;
 mod witness;

@@ -24,23 +24,23 @@ use crate::{
     support::REBUILD,
 };
 
-pub(super) const DELETE_AND_CREATE: [&str; 2] = ["DeleteSandbox", "CreateSandbox"];
+pub(crate) const DELETE_AND_CREATE: [&str; 2] = ["DeleteSandbox", "CreateSandbox"];
 
-pub(super) fn with_snapshots(dialect: Dialect) -> Options {
+pub(crate) fn with_snapshots(dialect: Dialect) -> Options {
     Options { snapshots: true, ..on(dialect) }
 }
 
-pub(super) fn rules(roots: &[&str]) -> registry::SnapshotRules {
+pub(crate) fn rules(roots: &[&str]) -> registry::SnapshotRules {
     let roots = roots.iter().map(|root| (*root).to_owned()).collect();
     registry::SnapshotRules { roots, excludes: vec!["*.tmp".into()], ..Default::default() }
 }
 
-pub(super) fn keeping(roots: &[&str]) -> pb::AdoptSandboxRequest {
+pub(crate) fn keeping(roots: &[&str]) -> pb::AdoptSandboxRequest {
     pb::AdoptSandboxRequest { snapshot_rules: Some(rules(roots)), ..adoption("coder") }
 }
 
 /// A fleet with snapshots and a sandbox that has work in it.
-pub(super) async fn at_work(options: Options) -> (Fleet, String, Tree) {
+pub(crate) async fn at_work(options: Options) -> (Fleet, String, Tree) {
     let fleet = Fleet::start(options).await.unwrap();
     let (name, _) = adopted_as(&fleet, "coder", keeping(&["/sandbox"])).await;
     let root = root(&fleet);
@@ -50,12 +50,12 @@ pub(super) async fn at_work(options: Options) -> (Fleet, String, Tree) {
 }
 
 /// Where the development gateway keeps the sandbox's workspace.
-pub(super) fn root(fleet: &Fleet) -> PathBuf {
+pub(crate) fn root(fleet: &Fleet) -> PathBuf {
     lab(fleet).control.sandbox("coder").unwrap().root
 }
 
 /// Something of everything that a workspace may hold.
-pub(super) fn work_in(root: &Path) -> io::Result<()> {
+pub(crate) fn work_in(root: &Path) -> io::Result<()> {
     fs::create_dir_all(root.join("src/empty"))?;
     fs::write(root.join("marker.txt"), "written before the rebuild")?;
     fs::write(root.join("src/run.sh"), "#!/bin/sh\n")?;
@@ -70,9 +70,9 @@ pub(super) fn work_in(root: &Path) -> io::Result<()> {
 }
 
 /// A workspace, entry by entry: kind and permissions, time of the last change in seconds, content or target.
-pub(super) type Tree = BTreeMap<PathBuf, (u32, i64, Vec<u8>)>;
+pub(crate) type Tree = BTreeMap<PathBuf, (u32, i64, Vec<u8>)>;
 
-pub(super) fn read(root: &Path) -> Tree {
+pub(crate) fn read(root: &Path) -> Tree {
     let mut tree = Tree::new();
     let mut open = vec![root.to_owned()];
     while let Some(dir) = open.pop() {
@@ -95,7 +95,7 @@ pub(super) fn read(root: &Path) -> Tree {
     tree
 }
 
-pub(super) async fn snapshots(fleet: &Fleet, with_incomplete: bool) -> Vec<gateway::Snapshot> {
+pub(crate) async fn snapshots(fleet: &Fleet, with_incomplete: bool) -> Vec<gateway::Snapshot> {
     let request = gateway::ListSnapshotsRequest {
         gateway: format!("gateways/{LAB}"),
         with_incomplete,
@@ -107,7 +107,7 @@ pub(super) async fn snapshots(fleet: &Fleet, with_incomplete: bool) -> Vec<gatew
 }
 
 /// Takes one as a user asks for it. Answers its name.
-pub(super) async fn snapshot(fleet: &Fleet, name: &str) -> String {
+pub(crate) async fn snapshot(fleet: &Fleet, name: &str) -> String {
     let request = pb::SnapshotSandboxRequest { name: name.into(), ..Default::default() };
     let answer = fleet.recovery.clone().snapshot_sandbox(request).await.unwrap().into_inner();
     let ended = fleet.wait(&answer.recovery.unwrap().name).await.unwrap();
@@ -115,20 +115,20 @@ pub(super) async fn snapshot(fleet: &Fleet, name: &str) -> String {
     ended.result.unwrap().snapshot_taken
 }
 
-pub(super) async fn planned(fleet: &Fleet, request: pb::PlanRecoveryRequest) -> pb::Plan {
+pub(crate) async fn planned(fleet: &Fleet, request: pb::PlanRecoveryRequest) -> pb::Plan {
     let answer = fleet.recovery.clone().plan_recovery(request).await.unwrap();
     answer.into_inner().plan.unwrap()
 }
 
-pub(super) fn of_rebuild(name: &str) -> pb::PlanRecoveryRequest {
+pub(crate) fn of_rebuild(name: &str) -> pb::PlanRecoveryRequest {
     pb::PlanRecoveryRequest { name: name.into(), path: REBUILD.into(), ..Default::default() }
 }
 
-pub(super) fn rebuild_of(name: &str) -> pb::RecoverSandboxRequest {
+pub(crate) fn rebuild_of(name: &str) -> pb::RecoverSandboxRequest {
     pb::RecoverSandboxRequest { name: name.into(), path: REBUILD.into(), ..Default::default() }
 }
 
-pub(super) async fn asked(fleet: &Fleet, request: pb::RecoverSandboxRequest) -> pb::Recovery {
+pub(crate) async fn asked(fleet: &Fleet, request: pb::RecoverSandboxRequest) -> pb::Recovery {
     let answer = fleet.recovery.clone().recover_sandbox(request).await.unwrap().into_inner();
     fleet.wait(&answer.recovery.unwrap().name).await.unwrap()
 }
@@ -141,7 +141,7 @@ async fn got(fleet: &Fleet, method: &'static str) {
 }
 
 /// It is live, its record speaks of it, and it holds what it held.
-pub(super) async fn is_as_it_was(fleet: &Fleet, name: &str, ended: &pb::Recovery, tree: &Tree) {
+pub(crate) async fn is_as_it_was(fleet: &Fleet, name: &str, ended: &pb::Recovery, tree: &Tree) {
     assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
     assert!(lab(fleet).control.live("coder"));
     let live = lab(fleet).control.sandbox("coder").unwrap();
@@ -151,7 +151,7 @@ pub(super) async fn is_as_it_was(fleet: &Fleet, name: &str, ended: &pb::Recovery
 }
 
 /// Nothing was done to it, and that is what is said.
-pub(super) async fn is_untouched(
+pub(crate) async fn is_untouched(
     fleet: &Fleet,
     name: &str,
     before: &registry::Sandbox,

@@ -50,7 +50,11 @@ pub(crate) enum Input {
     /// These bytes, then the end.
     Whole(Vec<u8>),
     /// Pieces as they come; the channel's end is the client's half-close.
-    Stream(mpsc::Receiver<Vec<u8>>),
+    Stream {
+        pieces: mpsc::Receiver<Vec<u8>>,
+        /// The relay closes once so many bytes have reached the command.
+        cut: Option<u64>,
+    },
 }
 
 /// What a command did.
@@ -107,7 +111,7 @@ pub(crate) fn start(
     let (events, receiver) = mpsc::channel(QUEUED);
     let run = Run {
         half_close_kills: world.config.dialect == Dialect::V0_0
-            && matches!(input, Input::Stream(_)),
+            && matches!(input, Input::Stream { .. }),
         command,
         input,
         misreport,
@@ -162,6 +166,7 @@ impl Run {
         }
         let exited = CancellationToken::new();
         let half_closed = CancellationToken::new();
+        let cut = CancellationToken::new();
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let call = Call { events, exited: exited.clone(), over: CancellationToken::new() };
         let pumps = TaskTracker::new();
@@ -174,7 +179,7 @@ impl Run {
         pumps.close();
         let input = std::mem::replace(&mut self.input, Input::Whole(Vec::new()));
         if let Some(stdin) = child.stdin.take() {
-            tokio::spawn(feed(stdin, input, over.clone(), half_closed.clone()));
+            tokio::spawn(feed(stdin, input, over.clone(), half_closed.clone(), cut.clone()));
         }
         let timeout = self.command.timeout;
         let timed_out = async {
@@ -199,6 +204,7 @@ impl Run {
         let last = tokio::select! {
             biased;
             () = over.cancelled() => Err(relay_closed()),
+            () = cut.cancelled() => Err(relay_closed()),
             code = finished => Ok(Event::Exit(if self.misreport && code == 0 { 1 } else { code })),
             () = half_close => Err(relay_closed()),
             () = timed_out => Ok(Event::Exit(TIMED_OUT)),
@@ -263,19 +269,28 @@ async fn feed(
     input: Input,
     over: CancellationToken,
     half_closed: CancellationToken,
+    cut_off: CancellationToken,
 ) {
     match input {
         Input::Whole(bytes) => {
             // A process that does not read is its own affair.
             let _ = stdin.write_all(&bytes).await;
         }
-        Input::Stream(mut pieces) => {
+        Input::Stream { mut pieces, cut } => {
+            let mut left = cut;
             loop {
+                if left == Some(0) {
+                    return cut_off.cancel();
+                }
                 let piece = tokio::select! {
                     () = over.cancelled() => return,
                     piece = pieces.recv() => piece,
                 };
-                let Some(piece) = piece else { break };
+                let Some(mut piece) = piece else { break };
+                if let Some(left) = &mut left {
+                    piece.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= piece.len() as u64;
+                }
                 if stdin.write_all(&piece).await.is_err() {
                     // Drain, so that the client is not blocked by a process that stopped reading.
                     while pieces.recv().await.is_some() {}

@@ -56,6 +56,13 @@ pub enum Effect {
     OmitSpec,
     /// Report exit 1 for a command that exited 0.
     MisreportExit,
+    /// Close the relay of an interactive exec once so much of its input has reached the command.
+    CutInput {
+        /// Text that the command's words hold.
+        command: String,
+        /// Bytes.
+        after: u64,
+    },
 }
 
 /// The faults that are set.
@@ -108,9 +115,20 @@ impl Fault {
 // === impl Effect ===
 
 impl Effect {
-    /// Effects on data apply row by row, not to the call as a whole.
+    /// Effects on data apply row by row, or byte by byte, not to the call as a whole.
     fn is_about_data(&self) -> bool {
-        matches!(self, Self::OmitFromList | Self::ListTwice | Self::OmitSpec | Self::MisreportExit)
+        match self {
+            Self::Fail { .. }
+            | Self::Delay { .. }
+            | Self::Drop
+            | Self::LoseReply
+            | Self::HangAfter => false,
+            Self::OmitFromList
+            | Self::ListTwice
+            | Self::OmitSpec
+            | Self::MisreportExit
+            | Self::CutInput { .. } => true,
+        }
     }
 }
 
@@ -157,6 +175,24 @@ impl Faults {
         set.retain(|fault| fault.times != Some(0));
         hit
     }
+
+    /// After how much of its input a fault cuts an interactive exec of this sandbox, named or by its id.
+    pub(crate) fn cut(&self, sandbox: &str, command: &[String]) -> Option<u64> {
+        let mut set = lock(&self.set);
+        let hit = set.iter_mut().find_map(|fault| match &fault.effect {
+            Effect::CutInput { command: part, after }
+                if fault.hits("ExecSandboxInteractive", &[sandbox])
+                    && command.iter().any(|word| word.contains(part)) =>
+            {
+                let after = *after;
+                fault.use_up();
+                Some(after)
+            }
+            _ => None,
+        });
+        set.retain(|fault| fault.times != Some(0));
+        hit
+    }
 }
 
 impl Fault {
@@ -181,8 +217,11 @@ impl Plan {
             Effect::Drop => self.drop = true,
             Effect::LoseReply => self.lose_reply = true,
             Effect::HangAfter => self.hang_after = true,
-            Effect::OmitFromList | Effect::ListTwice | Effect::OmitSpec | Effect::MisreportExit => {
-            }
+            Effect::OmitFromList
+            | Effect::ListTwice
+            | Effect::OmitSpec
+            | Effect::MisreportExit
+            | Effect::CutInput { .. } => {}
         }
     }
 }

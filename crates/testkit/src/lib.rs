@@ -6,6 +6,7 @@
 pub mod disk;
 pub mod docker;
 pub mod fleet;
+pub mod mounts;
 pub mod otlp;
 pub mod wait;
 

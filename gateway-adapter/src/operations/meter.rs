@@ -45,7 +45,7 @@ struct Meter {
 // === impl Handle ===
 
 impl Handle {
-    pub(super) fn new(cancel: CancellationToken) -> Self {
+    pub(crate) fn new(cancel: CancellationToken) -> Self {
         let began = Instant::now();
         let meter = Meter {
             began,

@@ -56,7 +56,8 @@ impl Checked {
         }
     }
 
-    fn read(&self, tpe: FileType, id: &Id) -> Result<Bytes, StoreError> {
+    /// A file, whole, and with the hash that its name says.
+    pub(super) fn read(&self, tpe: FileType, id: &Id) -> Result<Bytes, StoreError> {
         let what = name(tpe, Some(id));
         let bytes = self.inner.read_full(tpe, id).map_err(|error| failed(&error, &what))?;
         // The configuration is the one file that is not named by its hash.

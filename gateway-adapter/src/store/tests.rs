@@ -2,6 +2,7 @@
 
 mod capture;
 mod damage;
+mod faults;
 mod full;
 mod generated;
 mod interop;

@@ -1,31 +1,33 @@
 //! Reading all of a snapshot.
 //!
 //! Invariant: every path that cannot be read as it was written is counted; "intact" is said only when each piece of each file
-//! was read, decrypted and compared with its hash.
+//! was read, decrypted and compared with its hash, and each pack that they are in still says what is in it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustic_core::repofile::{BlobType, Node};
-use rustic_core::{BlobId, DataId};
+use rustic_core::{BlobId, DataId, Id, PackedId};
 use salvor_proto::gateway::v1 as pb;
 
 use super::content::Content;
 use super::feed::covered;
 use super::ledger::MAX_NOTES;
 use super::parallel::{self, Wanted};
-use super::repository::Indexed;
+use super::repository::{Indexed, Opened};
 use super::snapshots::Found;
-use super::{OnProgress, Step, tree, walk};
+use super::{OnProgress, Step, packs, tree, walk};
 use crate::workspace::Reason;
 
 /// What is known of a piece: why it cannot be read, if it cannot.
 type Seen = Mutex<HashMap<DataId, Option<String>>>;
+/// The packs that pieces are in.
+type Packs = Mutex<BTreeSet<Id>>;
 
 /// See the module. `index` was read just now.
 pub(super) fn verify(
-    index: &Arc<Indexed>,
+    (opened, index): (&Opened, &Arc<Indexed>),
     found: &Found,
     progress: &OnProgress,
     wanted: &Wanted,
@@ -39,16 +41,20 @@ pub(super) fn verify(
             report.problems.push(pb::PathNote { path: walk::shown(path), reason, detail });
         }
     };
-    let seen = Seen::default();
+    let (seen, packs) = (Seen::default(), Packs::default());
+    note(index, &found.file.tree, &packs);
     let roots = walk::roots(&found.manifest);
     let walk = tree::Walk::new(Arc::clone(index), found.file.tree, |_, _| true);
     let weight = |item: &tree::Found| item.node.as_ref().map_or(0, |node| node.meta.size);
     parallel::each(walk, wanted, weight, |item| {
         let bytes = match &item.node {
-            Ok(node) => file(index, node, &seen).unwrap_or_else(|why| {
-                problem(&item.path, why);
-                0
-            }),
+            Ok(node) => {
+                node.subtree.iter().for_each(|directory| note(index, directory, &packs));
+                file(index, node, (&seen, &packs)).unwrap_or_else(|why| {
+                    problem(&item.path, why);
+                    0
+                })
+            }
             Err(error) => {
                 problem(&item.path, error.to_string());
                 0
@@ -62,6 +68,17 @@ pub(super) fn verify(
         drop(report);
         progress(step);
     });
+    let packs = packs.into_inner().unwrap_or_else(PoisonError::into_inner);
+    parallel::each(
+        packs.into_iter(),
+        wanted,
+        |_| u64::MAX,
+        |pack| {
+            if let Err(error) = packs::check_list(opened, index, &pack) {
+                problem(Path::new("/"), error.to_string());
+            }
+        },
+    );
     let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     let expected = found.manifest.coverage.as_ref().map_or(0, entries);
     // An intact tree that lacks what the manifest counts is not the snapshot's.
@@ -79,7 +96,14 @@ fn entries(coverage: &pb::Coverage) -> u64 {
     coverage.files + coverage.directories + coverage.others
 }
 
-fn file(index: &Arc<Indexed>, node: &Node, seen: &Seen) -> Result<u64, String> {
+/// Remembers the pack that a piece is in. Of a piece that is in none its reader will say so.
+fn note(index: &Indexed, piece: &impl PackedId, packs: &Packs) {
+    if let Ok(entry) = index.get_index_entry(piece) {
+        packs.lock().unwrap_or_else(PoisonError::into_inner).insert(*entry.pack);
+    }
+}
+
+fn file(index: &Arc<Indexed>, node: &Node, (seen, packs): (&Seen, &Packs)) -> Result<u64, String> {
     if !node.is_file() {
         return Ok(0);
     }
@@ -88,6 +112,7 @@ fn file(index: &Arc<Indexed>, node: &Node, seen: &Seen) -> Result<u64, String> {
     for piece in content.pieces() {
         let known = seen.lock().unwrap_or_else(PoisonError::into_inner).get(piece).cloned();
         let why = known.unwrap_or_else(|| {
+            note(index, piece, packs);
             let read = tree::blob(index, &BlobId::from(*piece), BlobType::Data);
             let why = read.err().map(|error| error.to_string());
             seen.lock().unwrap_or_else(PoisonError::into_inner).insert(*piece, why.clone());

@@ -85,7 +85,7 @@ impl Held {
                 return Err(StoreError::Damaged { what }.into());
             }
             if entries.len() == MAX_ENTRIES {
-                return Err(too_many("the snapshot").into());
+                return Err(too_many("the snapshot", MAX_ENTRIES).into());
             }
             contents.push(stored.content);
             entries.push(entry);
@@ -204,26 +204,41 @@ impl Live {
     /// Lists the roots. One that is missing is empty.
     ///
     /// # Errors
-    /// A listing cannot be relied upon.
+    /// A listing cannot be relied upon, or there is more than can be held.
     pub(crate) async fn read<C: Channel>(
         channel: &C,
         rules: &Rules,
         handle: &Handle,
     ) -> Result<Self, Stopped> {
+        Self::read_some(channel, rules, handle, MAX_ENTRIES).await
+    }
+
+    /// [`read`](Self::read), with at most so many entries.
+    async fn read_some<C: Channel>(
+        channel: &C,
+        rules: &Rules,
+        handle: &Handle,
+        at_most: usize,
+    ) -> Result<Self, Stopped> {
         let (mut entries, mut notes) = (Vec::new(), Notes::default());
         for root in &rules.roots {
             let (sender, mut found) = mpsc::channel::<Entry>(QUEUE);
             let before = entries.len();
+            let mut sieve = rules.sieve(root);
             // Owns the receiving end: when there are too many, the listing ends early too.
             let gathering = async move {
                 let mut gathered = Vec::new();
                 while let Some(mut entry) = found.recv().await {
                     (entry.user, entry.group) = (None, None);
                     handle.add_files(1);
-                    gathered.push(entry);
-                    if before + gathered.len() > MAX_ENTRIES {
-                        return Err(too_many("the sandbox"));
+                    // It stays with the directory that is left out above it, which is held.
+                    if sieve.judge(&entry) == Verdict::Below {
+                        continue;
                     }
+                    if before + gathered.len() == at_most {
+                        return Err(too_many("the sandbox", at_most));
+                    }
+                    gathered.push(entry);
                 }
                 Ok(gathered)
             };
@@ -297,10 +312,14 @@ impl From<Error> for Stopped {
     }
 }
 
-fn too_many(side: &str) -> Error {
+fn too_many(side: &str, at_most: usize) -> Error {
     let reason = Reason::TooManyEntries.as_str();
-    let text = format!("{side} has more than the {MAX_ENTRIES} entries that are compared at once");
-    Error::new(Code::Exhausted, reason, text).next_step("ask for some of the paths only")
+    let text = format!(
+        "{side} has more than the {at_most} entries that can be compared. Nothing was written, and nothing taken away"
+    );
+    let next =
+        "salvor snapshot list # restic restores one with more, or exclude what can be made again";
+    Error::new(Code::Exhausted, reason, text).next_step(next)
 }
 
 fn leaves_root(path: &Path) -> Error {
@@ -331,7 +350,25 @@ impl std::fmt::Display for Stopped {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workspace::many::{Many, rules};
     use crate::workspace::tree::sample;
+
+    #[tokio::test]
+    async fn more_of_a_sandbox_than_can_be_held_is_refused_and_what_is_left_out_does_not_count() {
+        let (rules, handle) = (rules(&["/one", "/two"]), Handle::new(Default::default()));
+        // Each root has itself, its files, and a directory that is left out, with as many again in it.
+        let live = Live::read_some(&Many(20), &rules, &handle, 44).await.unwrap();
+        assert_eq!(live.tree.entries().len(), 44);
+        assert!(live.is_guarded(Path::new("/one")) && live.is_absent(Path::new("/one/other")));
+        assert_eq!(live.left.iter().filter(|left| **left).count(), 2);
+        for at_most in [43, 22, 5] {
+            let stopped = Live::read_some(&Many(20), &rules, &handle, at_most).await.unwrap_err();
+            let Stopped::Refused(error) = stopped else { panic!("{stopped}") };
+            assert_eq!(error.reason(), "TOO_MANY_ENTRIES");
+            let said = format!("more than the {at_most} entries that can be compared");
+            assert!(error.message().contains(&said), "{error}");
+        }
+    }
 
     fn inside(path: &str) -> bool {
         let held = ["/r", "/r/d", "/r/d/f", "/r/l"].map(|path| match path {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::Entry;
 
-/// The most entries of one side that are held here. A workspace with more is not captured either.
+/// The most entries of one snapshot, and of a sandbox that one is compared with: they are held, some hundred bytes each. What
+/// rules leave out does not count, but for the container runtime, whose archive has everything.
 pub(crate) const MAX_ENTRIES: usize = 1_000_000;
 
 /// Entries in tree order, each path once.

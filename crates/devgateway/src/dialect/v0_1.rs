@@ -422,8 +422,9 @@ impl OpenShell for Gateway {
                 Some(Payload::Stdin(bytes)) => Some(bytes),
                 _ => None,
             });
+            let cut = core.faults.cut(&start.sandbox, &start.command);
             let target = by_name(start.workspace_scope.clone(), start.sandbox.clone())?;
-            let input = Input::Stream(stdin);
+            let input = Input::Stream { pieces: stdin, cut };
             let events = exec::start(&core.world, &target, command(&start), input, false)?;
             Ok(exec_stream(&core, events, exec_event))
         };

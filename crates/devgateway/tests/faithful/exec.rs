@@ -148,6 +148,30 @@ async fn an_exec_under_way_is_cut_when_the_sandbox_goes() {
     }
 }
 
+/// As when the gateway's relay breaks in the middle of an upload: what has reached the command stays there, and no more comes.
+#[tokio::test]
+async fn an_upload_is_cut_after_as_many_bytes_as_told() {
+    for dialect in BOTH {
+        let mut fixture = Fixture::new(dialect).await;
+        fixture.ready("agent").await;
+        let pieces = || vec![vec![7; 3000]; 4];
+        for after in [0, 1, 2999, 3000, 7001, 12_000] {
+            let cut = Effect::CutInput { command: "cat > got".into(), after };
+            fixture.control().fault(Fault::on("ExecSandboxInteractive", cut).times(1));
+            let save = ["sh", "-c", "rm -f end; cat > got; touch end"];
+            let other = ["sh", "-c", "head -c 12000 | wc -c"];
+            let whole = fixture.client.interactive("agent", &other, pieces(), false).await.unwrap();
+            assert_eq!(whole.stdout, b"12000\n", "another command is not meant");
+            let result = fixture.client.interactive("agent", &save, pieces(), false).await;
+            assert_eq!(refusal(result), said(Code::Unavailable, CLOSED));
+            let wait = "until test -e end; do sleep 0.01; done; wc -c < got";
+            let output = fixture.client.exec("agent", &["sh", "-c", wait]).await.unwrap();
+            assert_eq!(output.stdout, format!("{after}\n").into_bytes());
+        }
+        assert!(fixture.control().faults().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn the_33rd_exec_at_once_is_refused() {
     for dialect in BOTH {

@@ -16,10 +16,8 @@ use tokio::sync::mpsc;
 use super::super::archive::Item;
 use super::super::tar::Fault;
 use super::{Links, RuntimeChannel, recent};
+use crate::workspace::tree::MAX_ENTRIES;
 use crate::workspace::{Broken, Entry, Kind, Note, Reason};
-
-/// About 300 bytes each.
-const MAX_ENTRIES: usize = 1_000_000;
 
 /// Entries in tree order, and which of them are one file.
 #[derive(Debug, Default)]
@@ -49,7 +47,8 @@ pub(super) async fn send(
             return Ok(notes);
         }
         if collected.entries.len() >= MAX_ENTRIES {
-            let detail = format!("there are more than {MAX_ENTRIES} entries");
+            let detail =
+                format!("there are more than {MAX_ENTRIES} entries, what is left out included");
             notes.push(Note { path: root.clone(), reason: Reason::TooManyEntries, detail });
             break;
         }

@@ -16,6 +16,7 @@ use super::survey::{Exempt, Survey, compare, survey};
 use super::{Capture, Ending, Read, Taken, databases, unreadable};
 use crate::store::{Archived, Draft, Parent};
 use crate::workspace::notes::{Notes, shown};
+use crate::workspace::tree::MAX_ENTRIES;
 use crate::workspace::{Broken, Channel, Kind, Note, Reason, quiesce};
 
 /// How often a workspace is read that changes meanwhile; each time only what changed.
@@ -73,7 +74,7 @@ impl<C: Channel> Capture<C> {
         self.handle.begin("listing", 0, 0);
         self.manifest.begin_time = Some(time::timestamp(self.clock.now_ms()));
         let nonce = self.manifest.nonce.as_ref().map(|_| quiesce::nonce_path(&self.rules.first));
-        survey(&self.channel, &self.rules, nonce.as_deref()).await
+        survey(&self.channel, &self.rules, nonce.as_deref(), MAX_ENTRIES).await
     }
 
     /// A parent that cannot be used costs time and nothing else.

@@ -12,8 +12,6 @@ use crate::workspace::notes::Notes;
 use crate::workspace::rules::{Rules, Verdict};
 use crate::workspace::{Broken, Channel, Entry, Kind, Note, Reason};
 
-/// Entries that one snapshot may have: they are held while it is taken, a few hundred bytes each.
-pub(super) const MAX_ENTRIES: usize = 1_000_000;
 /// Entries between the channel and whoever takes them in.
 const QUEUE: usize = 256;
 
@@ -39,6 +37,14 @@ pub(super) struct Root {
     pub(super) whole: bool,
 }
 
+/// What a listing came to.
+enum Listed {
+    /// To its end, with what the channel noted.
+    Whole(Vec<Note>),
+    /// There was more of it than may be held.
+    TooMany,
+}
+
 /// What was different when it was looked at again.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -53,7 +59,7 @@ pub(super) struct Exempt {
     pub(super) directory: Option<PathBuf>,
 }
 
-/// Lists all roots.
+/// Lists all roots, with at most so many entries in all: they are held while the snapshot is taken.
 ///
 /// # Errors
 /// None of them could be listed, since the channel does not work.
@@ -61,9 +67,10 @@ pub(super) async fn survey<C: Channel>(
     channel: &C,
     rules: &Rules,
     nonce: Option<&Path>,
+    at_most: usize,
 ) -> Result<Survey, Broken> {
     let mut survey = Survey::default();
-    let (mut left, mut broken) = (MAX_ENTRIES, None);
+    let (mut left, mut broken) = (at_most, None);
     for path in &rules.roots {
         let mut root = Root {
             path: path.clone(),
@@ -72,7 +79,13 @@ pub(super) async fn survey<C: Channel>(
             whole: false,
         };
         match list(channel, rules, nonce, &mut root, left, &mut survey.left_out).await {
-            Ok(notes) => survey.take(&mut root, notes),
+            Ok(Listed::Whole(notes)) => survey.take(&mut root, notes),
+            Ok(Listed::TooMany) => {
+                let detail = format!("there are more than {at_most} entries below the roots");
+                let path = path.clone();
+                let note = Note { path, reason: Reason::TooManyEntries, detail };
+                survey.take(&mut root, vec![note]);
+            }
             Err(failed) => {
                 survey.issues.note(path, Reason::StreamCut, failed.unknown.detail.clone());
                 root.entries.clear();
@@ -95,7 +108,7 @@ async fn list<C: Channel>(
     root: &mut Root,
     at_most: usize,
     left_out: &mut Notes,
-) -> Result<Vec<Note>, Broken> {
+) -> Result<Listed, Broken> {
     let (sender, mut receiver) = mpsc::channel(QUEUE);
     let mut sieve = rules.sieve(&root.path);
     let mut too_many = false;
@@ -127,12 +140,7 @@ async fn list<C: Channel>(
         Ok(())
     };
     let (listed, ()) = tokio::try_join!(listing, taken)?;
-    if too_many {
-        let detail = format!("there are more than {MAX_ENTRIES} entries below the roots");
-        let path = root.path.clone();
-        return Ok(vec![Note { path, reason: Reason::TooManyEntries, detail }]);
-    }
-    listed
+    if too_many { Ok(Listed::TooMany) } else { listed.map(Listed::Whole) }
 }
 
 /// Looks again and says what is different. A look that fails says that nothing is known.
@@ -249,3 +257,6 @@ impl Exempt {
             || self.directory.as_ref().is_some_and(|directory| path.starts_with(directory))
     }
 }
+
+#[cfg(test)]
+mod tests;
