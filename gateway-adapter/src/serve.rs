@@ -77,7 +77,9 @@ impl Adapter {
 
     /// Adds the service to a server.
     pub fn add_to(&self, server: Server) -> Server {
-        let store = self.config.repository.clone().map(Store::new);
+        let rules = self.config.reclaim;
+        let store = self.config.repository.clone();
+        let store = store.map(|repository| Store::new(repository).reclaiming(rules));
         let runtime = self.config.runtime.clone();
         let runtime = runtime.map(|settings| Arc::new(Runtime::new(settings, Bounds::default())));
         let clock = Arc::clone(&self.config.clock);
