@@ -160,6 +160,16 @@ pub enum Denial {
         /// Which.
         root: SandboxPath,
     },
+    /// An open recovery rests on the snapshot.
+    SnapshotInUse {
+        /// Its name.
+        name: SnapshotName,
+    },
+    /// The workspace would be brought back from the snapshot.
+    LastSnapshot {
+        /// Its name.
+        name: SnapshotName,
+    },
     /// Nothing can be read out of the sandbox, or written into it, in its phase.
     NotReachable {
         /// Its phase.
@@ -222,6 +232,8 @@ impl Denial {
             Self::SnapshotIncomplete { .. } => "SNAPSHOT_INCOMPLETE",
             Self::SnapshotOfAnother { .. } => "SNAPSHOT_OF_ANOTHER",
             Self::SnapshotLacksRoot { .. } => "SNAPSHOT_LACKS_ROOT",
+            Self::SnapshotInUse { .. } => "SNAPSHOT_IN_USE",
+            Self::LastSnapshot { .. } => "LAST_SNAPSHOT",
             Self::NotReachable { .. } => "NOT_REACHABLE",
             Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
             Self::PostureLocked => "POSTURE_LOCKED",
@@ -264,6 +276,8 @@ impl Denial {
             | Self::SnapshotIncomplete { .. }
             | Self::SnapshotOfAnother { .. }
             | Self::SnapshotLacksRoot { .. }
+            | Self::SnapshotInUse { .. }
+            | Self::LastSnapshot { .. }
             | Self::NotReachable { .. }
             | Self::ContainerNotFound
             | Self::PostureLocked
@@ -400,6 +414,12 @@ impl fmt::Display for Denial {
             Self::SnapshotLacksRoot { name, root } => {
                 write!(f, "{name} does not cover {root}: the files below it are not in it")
             }
+            Self::SnapshotInUse { name } => write!(f, "a recovery that is open rests on {name}"),
+            Self::LastSnapshot { name } => write!(
+                f,
+                "{name} is what the workspace would be brought back from: it is the newest complete \
+                 one, or the record names it"
+            ),
             Self::NotReachable { phase } => {
                 write!(f, "the sandbox is {}: nothing can be run in it", phase.as_str())
             }

@@ -32,6 +32,12 @@ pub struct Asked {
     pub retention: Option<Retention>,
     /// Also give back the space that nothing needs.
     pub reclaim: bool,
+    /// Take these snapshots away, and no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delete: Vec<SnapshotName>,
+    /// Also those that the workspace would be brought back from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_last: bool,
 }
 
 /// Another sandbox, made from a record and a snapshot.
@@ -98,6 +104,17 @@ pub struct Snapshot {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+/// A snapshot that is to be deleted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doomed {
+    /// As the repository holds it.
+    pub snapshot: Snapshot,
+    /// Whether it is the newest complete one of its sandbox, of whichever incarnation.
+    pub newest: bool,
+    /// Whether an open recovery rests on it.
+    pub in_use: bool,
 }
 
 /// A container that bears the recorded incarnation's label.

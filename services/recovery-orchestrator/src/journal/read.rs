@@ -141,22 +141,28 @@ impl Journal {
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
-    /// Every snapshot that a recovery without an end rests on or has taken, whichever record it works on.
+    /// Every snapshot that a recovery without an end, other than `except`, rests on or has taken, whichever record it works on.
     ///
     /// # Errors
     /// The journal cannot be read: then nothing is known to be free.
-    pub async fn snapshots_in_use(&self) -> Result<BTreeSet<SnapshotName>, Error> {
+    pub async fn snapshots_in_use(
+        &self,
+        except: Option<&RecoveryName>,
+    ) -> Result<BTreeSet<SnapshotName>, Error> {
         let mut found = BTreeSet::new();
         let mut filter =
             RecoveryFilter { sandbox: None, open_only: true, before: None, limit: PAGE };
         loop {
             let rows = self.rows(&filter, filter.before.as_ref()).await?;
             for row in &rows {
+                let name = RecoveryName(place(row)?.1);
+                if except == Some(&name) {
+                    continue;
+                }
                 // Text, not values: a row that this version cannot read may name one, too.
                 let plan: String = row.try_get("plan").map_err(|e| storage(Untouched::All, &e))?;
                 named_in(&plan, &mut found);
-                let name = place(row)?.1;
-                for event in self.events(&RecoveryName(name)).await? {
+                for event in self.events(&name).await? {
                     named_in(&event.event, &mut found);
                 }
             }

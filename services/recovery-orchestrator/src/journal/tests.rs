@@ -15,6 +15,7 @@ fn evidence() -> Evidence {
         repository: true,
         compute: Fact::unknown(Why::NotAsked, ""),
         copy: Fact::unknown(Why::NotAsked, ""),
+        doomed: Fact::unknown(Why::NotAsked, ""),
         accepted_loss: None,
         asked: salvor_core::evidence::Asked::default(),
     }
@@ -139,8 +140,9 @@ async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
         open(&format!("recoveries/ended-{number}"), Some(name('e')), name('f'), true).await;
         open(&format!("recoveries/open-{number}"), None, name('a'), false).await;
     }
+    open("recoveries/own", Some(name('d')), name('d'), false).await;
     open("recoveries/planned", Some(name('b')), name('c'), false).await;
-    let found = journal.snapshots_in_use().await.unwrap();
+    let found = journal.snapshots_in_use(Some(&"recoveries/own".into())).await.unwrap();
     let expected = ['a', 'b', 'c'].map(|digit| SnapshotName(name(digit)));
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }

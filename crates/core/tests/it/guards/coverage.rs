@@ -39,6 +39,8 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::SnapshotIncomplete { .. } => "SnapshotIncomplete",
         Denial::SnapshotOfAnother { .. } => "SnapshotOfAnother",
         Denial::SnapshotLacksRoot { .. } => "SnapshotLacksRoot",
+        Denial::SnapshotInUse { .. } => "SnapshotInUse",
+        Denial::LastSnapshot { .. } => "LastSnapshot",
         Denial::NotReachable { .. } => "NotReachable",
         Denial::ContainerNotFound => "ContainerNotFound",
         Denial::PostureLocked => "PostureLocked",
@@ -48,7 +50,7 @@ const fn variant(denial: &Denial) -> &'static str {
 }
 
 /// As many as there are arms above.
-const VARIANTS: usize = 28;
+const VARIANTS: usize = 30;
 
 #[test]
 fn every_denial_is_reached() {
