@@ -95,6 +95,7 @@ fn evidence(saga: SagaKind) -> anyhow::Result<Evidence> {
         repository: true,
         compute: Fact::known(Vec::new(), NOW),
         copy: Fact::known(None, NOW),
+        doomed: Fact::known(Vec::new(), NOW),
         accepted_loss: None,
         asked: Asked::default(),
     };
@@ -145,6 +146,7 @@ fn record() -> Record {
         annotations: BTreeMap::new(),
         snapshot_roots: vec!["/sandbox".into()],
         last_snapshot: None,
+        pending_restores: Vec::new(),
         snapshot_rules: None,
         snapshot_excludes: Vec::new(),
         config_files: Vec::new(),

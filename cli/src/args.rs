@@ -25,8 +25,8 @@ pub(crate) use sandbox::{
     RunArgs, Target, WaitArgs, WatchArgs,
 };
 pub(crate) use snapshot::{
-    CatArgs, CreateArgs, DiffArgs, DrillArgs, Given, ListSnapshotsArgs, ModeName, OwnerArgs,
-    PruneArgs, RestoreArgs, SetRulesArgs, SnapshotCommand, VerifyArgs,
+    CatArgs, CreateArgs, DeleteArgs, DiffArgs, DrillArgs, Given, ListSnapshotsArgs, ModeName,
+    OwnerArgs, PruneArgs, RestoreArgs, SetRulesArgs, SnapshotCommand, VerifyArgs,
 };
 
 use crate::exit;

@@ -9,6 +9,7 @@ mod story;
 
 use std::time::Duration;
 
+use salvor_gateway_adapter::Reclaim;
 use salvor_runtime::Shutdown;
 use serde_json::{Value, json};
 
@@ -41,6 +42,7 @@ pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         ports: Ports::default(),
         devgateway: Some(DevGatewaySettings { port: 0, dialect, time_scale: TIME_SCALE }),
         runtime: None,
+        reclaim: Reclaim::default(),
         quick: Some(SETTLE),
     };
     let mut stack = Stack::start(settings).await?;

@@ -2,8 +2,10 @@
 
 pub(crate) mod stack;
 
+use std::time::Duration;
+
 use salvor_devgateway::Dialect;
-use salvor_gateway_adapter::RuntimeSettings;
+use salvor_gateway_adapter::{Reclaim, RuntimeSettings};
 use salvor_proto::registry::v1::{Gateway, UpdateGatewayRequest};
 use salvor_runtime::Shutdown;
 use serde_json::json;
@@ -50,7 +52,11 @@ pub(crate) async fn run(args: &UpArgs, output: &Output) -> Result<Exit, Failure>
         gateways: Vec::new(),
         live: args.runtime_live,
     });
-    let settings = Settings { data_dir, ports, devgateway, runtime, quick: None };
+    let reclaim = Reclaim {
+        keep_pack: Duration::from_secs(args.keep_pack_seconds),
+        keep_delete: Duration::from_secs(args.keep_delete_seconds),
+    };
+    let settings = Settings { data_dir, ports, devgateway, runtime, reclaim, quick: None };
     let mut stack = Stack::start(settings).await?;
     let ended = tokio::select! {
         ended = serve(&mut stack, output) => ended,

@@ -9,7 +9,7 @@ use salvor_runtime::{Clock, SystemClock};
 
 use crate::gateway::Limits;
 use crate::runtime::RuntimeSettings;
-use crate::store::Config as RepositoryConfig;
+use crate::store::{Config as RepositoryConfig, Reclaim};
 
 /// The port that an adapter listens on unless told otherwise.
 pub const DEFAULT_PORT: u16 = 7303;
@@ -43,6 +43,8 @@ pub struct Config {
     pub observe_interval: Duration,
     /// Where snapshots are kept. Without it nothing can be captured or restored.
     pub repository: Option<RepositoryConfig>,
+    /// For how long what no snapshot needs any more stays in it.
+    pub reclaim: Reclaim,
     /// The container runtime of this host. Without it containers cannot be looked for, captured or stopped.
     pub runtime: Option<RuntimeSettings>,
     /// The time of day, for what is said of when.
@@ -63,6 +65,7 @@ impl Config {
             refresh_interval: Duration::from_secs(3),
             observe_interval: Duration::from_secs(30),
             repository: None,
+            reclaim: Reclaim::default(),
             runtime: None,
             clock: Arc::new(SystemClock),
         }

@@ -46,4 +46,4 @@ pub use gateway::Limits;
 pub use observer::Round;
 pub use runtime::RuntimeSettings;
 pub use serve::{Adapter, Error, serve};
-pub use store::{Config as RepositoryConfig, PasswordSource};
+pub use store::{Config as RepositoryConfig, PasswordSource, Reclaim};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use salvor_gateway_adapter::{
-    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, PasswordSource, RepositoryConfig,
+    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, PasswordSource, Reclaim, RepositoryConfig,
     RuntimeSettings, local_repository,
 };
 use salvor_runtime::channel::Endpoint;
@@ -18,6 +18,8 @@ use tokio::net::TcpListener;
 
 /// The environment variable that may hold the repository's password.
 const PASSWORD: &str = "SALVOR_REPOSITORY_PASSWORD";
+/// A year: nothing is kept for longer.
+const MAX_KEEP_SECONDS: u64 = 31_536_000;
 
 /// Speaks to the OpenShell gateways of one host or site
 #[derive(Debug, Parser)]
@@ -79,6 +81,26 @@ struct Args {
         requires = "repository"
     )]
     repository_password_file: Option<PathBuf>,
+    /// Seconds for which a new pack is left alone when space is reclaimed: longer than any capture takes of another adapter that
+    /// uses the same repository
+    #[arg(
+        long,
+        env = "SALVOR_REPOSITORY_KEEP_PACK_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 86_400,
+        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
+    )]
+    keep_pack_seconds: u64,
+    /// Seconds after which a pack that no snapshot needs, and that was marked so, is deleted when space is reclaimed again; 0
+    /// deletes at once, which is safe while no other adapter uses the repository
+    #[arg(
+        long,
+        env = "SALVOR_REPOSITORY_KEEP_DELETE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 259_200,
+        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
+    )]
+    keep_delete_seconds: u64,
     /// Socket of this host's container runtime (Docker or Podman): captures sandboxes that exec cannot reach, and stops
     /// leftover containers
     #[arg(long, env = "SALVOR_RUNTIME_SOCKET", value_name = "SOCKET")]
@@ -110,6 +132,10 @@ impl Args {
             live: self.runtime_live,
         });
         config.repository = Some(self.repository()?);
+        config.reclaim = Reclaim {
+            keep_pack: Duration::from_secs(self.keep_pack_seconds),
+            keep_delete: Duration::from_secs(self.keep_delete_seconds),
+        };
         // Probes come at the heartbeat's pace; three missed ones are a gap.
         config.limits.gap = config.limits.gap.max(3 * config.heartbeat_interval);
         Ok(config)

@@ -77,9 +77,9 @@ impl Adapter {
 
     /// Adds the service to a server.
     pub fn add_to(&self, server: Server) -> Server {
-        let data = self.config.data.clone();
-        let store =
-            self.config.repository.clone().map(|repository| Store::remembering(repository, data));
+        let (rules, data) = (self.config.reclaim, self.config.data.clone());
+        let store = self.config.repository.clone();
+        let store = store.map(|place| Store::remembering(place, data).reclaiming(rules));
         let runtime = self.config.runtime.clone();
         let runtime = runtime.map(|settings| Arc::new(Runtime::new(settings, Bounds::default())));
         let clock = Arc::clone(&self.config.clock);

@@ -34,11 +34,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use salvor_proto::gateway::v1 as pb;
-use tokio::sync::{RwLock, mpsc as channel};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, mpsc as channel};
 use tokio::task::spawn_blocking;
 
 pub(crate) use archive::Archived;
-pub use config::{Config, PasswordSource};
+pub use config::{Config, PasswordSource, Reclaim};
 pub(crate) use content::{Content, Reader};
 pub(crate) use diff::Page;
 pub(crate) use error::StoreError;
@@ -52,6 +52,7 @@ use archive::Setting;
 use memory::Memory;
 use parallel::Wanted;
 use repository::Place;
+use walk::Source;
 
 /// Entries of a walk that wait to be taken.
 const WALK_BUFFER: usize = 64;
@@ -60,9 +61,13 @@ const WALK_BUFFER: usize = 64;
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     place: Arc<Place>,
-    /// Read by captures, which rely on what they found in the repository; written while space is reclaimed.
+    /// Read by captures and readers, which rely on what they found in the repository; written while space is reclaimed.
     reclaim: Arc<RwLock<()>>,
+    rules: Reclaim,
 }
+
+/// While it is there no space is reclaimed.
+pub(crate) type Lease = Arc<OwnedRwLockReadGuard<()>>;
 
 /// What is in the repository.
 #[derive(Debug)]
@@ -156,8 +161,14 @@ impl Store {
 
     /// One that remembers in `directory` which repository it has used, and makes none in its place.
     pub(crate) fn remembering(config: Config, directory: Option<PathBuf>) -> Self {
-        let memory = Memory::kept_in(directory);
-        Self { place: Arc::new(Place::new(config, memory)), reclaim: Arc::default() }
+        let place = Arc::new(Place::new(config, Memory::kept_in(directory)));
+        Self { place, reclaim: Arc::default(), rules: Reclaim::default() }
+    }
+
+    /// The same, with these rules for what no snapshot needs any more.
+    #[must_use]
+    pub(crate) fn reclaiming(self, rules: Reclaim) -> Self {
+        Self { rules, ..self }
     }
 
     /// All snapshots.
@@ -271,27 +282,30 @@ impl Store {
     }
 
     /// The entries of a snapshot, in tree order: those at and below `paths`, or all. Ends early when the receiver is gone. An
-    /// error is the last thing sent.
+    /// error is the last thing sent. While any of it is there no space is reclaimed.
     pub(crate) fn walk(
         &self,
         id: &SnapshotId,
         paths: Vec<PathBuf>,
     ) -> channel::Receiver<Result<Stored, StoreError>> {
         let (sender, receiver) = channel::channel(WALK_BUFFER);
-        let (place, id) = (Arc::clone(&self.place), id.clone());
-        spawn_blocking(move || {
-            let begun = || {
-                let found = snapshots::get(&place.open()?, &id)?;
-                Ok((found, place.indexed()?))
-            };
-            match begun() {
-                Ok((found, index)) => {
-                    let scope = walk::Scope::new(&found, paths);
-                    walk::walk(&index, &found, scope, &sender);
+        let (place, id, lease) = (Arc::clone(&self.place), id.clone(), self.lease());
+        tokio::spawn(async move {
+            let lease = lease.await;
+            spawn_blocking(move || {
+                let begun = || {
+                    let found = snapshots::get(&place.open()?, &id)?;
+                    Ok((found, Source { index: place.indexed()?, lease }))
+                };
+                match begun() {
+                    Ok((found, source)) => {
+                        let scope = walk::Scope::new(&found, paths);
+                        walk::walk(&source, &found, scope, &sender);
+                    }
+                    // Without a receiver nobody wants to know.
+                    Err(error) => drop(sender.blocking_send(Err(error))),
                 }
-                // Without a receiver nobody wants to know.
-                Err(error) => drop(sender.blocking_send(Err(error))),
-            }
+            })
         });
         receiver
     }
@@ -311,9 +325,11 @@ impl Store {
     /// There is none at that path below the snapshot's roots.
     pub(crate) async fn entry(&self, id: &SnapshotId, path: &Path) -> Result<Stored, StoreError> {
         let (id, path) = (id.clone(), path.to_owned());
+        let lease = self.lease().await;
         self.blocking(move |place| {
             let found = snapshots::get(&place.open()?, &id)?;
-            walk::file(&place.indexed()?, &id, &found, &path)
+            let source = Source { index: place.indexed()?, lease };
+            walk::file(&source, &id, &found, &path)
         })
         .await
     }
@@ -330,10 +346,13 @@ impl Store {
         let id = id.clone();
         let wanted = Wanted::default();
         let _waiting = wanted.waiting();
+        let lease = self.lease().await;
         self.blocking(move |place| {
             let opened = place.open()?;
             let found = snapshots::get(&opened, &id)?;
-            Ok(verify::verify((&opened, &place.reindexed()?), &found, &progress, &wanted))
+            let report = verify::verify((&opened, &place.reindexed()?), &found, &progress, &wanted);
+            drop(lease);
+            Ok(report)
         })
         .await
     }
@@ -350,11 +369,14 @@ impl Store {
         size: usize,
     ) -> Result<Page, StoreError> {
         let (base, other) = (base.clone(), other.clone());
+        let lease = self.lease().await;
         self.blocking(move |place| {
             let opened = place.open()?;
             let base = snapshots::get(&opened, &base)?.file.tree;
             let other = snapshots::get(&opened, &other)?.file.tree;
-            diff::page(&place.indexed()?, base, other, diff::From { after, size })
+            let page = diff::page(&place.indexed()?, base, other, diff::From { after, size });
+            drop(lease);
+            page
         })
         .await
     }
@@ -376,19 +398,25 @@ impl Store {
         self.blocking(move |place| prune::prune(&place.open()?, &prune)).await
     }
 
-    /// Takes away what no snapshot needs any more: the first time it is marked, and days later it goes. Answers by how many
-    /// bytes the repository shrank. Waits some minutes for captures to end.
+    /// Takes away what no snapshot needs any more: the first time it is marked, and when asked again after [`Reclaim::keep_delete`]
+    /// it goes. Answers by how many bytes the repository shrank. Waits some minutes for captures and readers to end.
     ///
     /// # Errors
     /// [`StoreError::Busy`], or what is wrong with the repository; nothing that a snapshot needs was touched.
     pub(crate) async fn reclaim(&self) -> Result<u64, StoreError> {
         let alone = prune::alone(&self.reclaim).await?;
+        let rules = self.rules;
         self.blocking(move |place| {
-            let freed = prune::reclaim(&place.open()?);
+            let freed = prune::reclaim(&place.open()?, rules);
             drop(alone);
             freed
         })
         .await
+    }
+
+    fn lease(&self) -> impl Future<Output = Lease> + Send + 'static {
+        let reclaim = Arc::clone(&self.reclaim);
+        async move { Arc::new(reclaim.read_owned().await) }
     }
 
     async fn blocking<T: Send + 'static>(

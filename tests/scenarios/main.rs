@@ -14,6 +14,7 @@ mod foreign;
 mod given;
 mod inconsistent;
 mod input;
+mod keeping;
 mod material;
 mod observer;
 mod policy;

@@ -25,6 +25,7 @@ fn nothing_known() -> Evidence {
         repository: true,
         compute: Fact::unknown(Why::NotAsked, ""),
         copy: Fact::unknown(Why::NotAsked, ""),
+        doomed: Fact::unknown(Why::NotAsked, ""),
         accepted_loss: None,
         asked: Asked::default(),
     }
@@ -67,6 +68,8 @@ fn denials() -> Vec<Denial> {
             live: "a".into(),
         },
         Denial::SnapshotLacksRoot { name: snapshot(), root: SandboxPath("/sandbox".into()) },
+        Denial::SnapshotInUse { name: snapshot() },
+        Denial::LastSnapshot { name: snapshot() },
         Denial::NotReachable { phase: Phase::Error },
         Denial::StartFirst { phase: Phase::Stopped },
         Denial::ContainerNotFound,

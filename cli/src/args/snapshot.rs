@@ -26,6 +26,8 @@ pub(crate) enum SnapshotCommand {
     Drill(DrillArgs),
     /// Take away the snapshots that no rule keeps
     Prune(PruneArgs),
+    /// Take snapshots away by name, incomplete ones too
+    Delete(DeleteArgs),
     /// Write one file of a snapshot to stdout
     Cat(CatArgs),
     /// Show the rules of a record, or change them
@@ -194,6 +196,27 @@ pub(crate) struct PruneArgs {
     /// Also take away what no snapshot needs any more; takes long
     #[arg(long)]
     pub(crate) reclaim_space: bool,
+    /// Show what would go, and what would stay and why, and start nothing; fails where the real call would
+    #[arg(long)]
+    pub(crate) validate_only: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// Options of `snapshot delete`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeleteArgs {
+    /// `gateways/GATEWAY/snapshots/ID`, or all 64 digits of the ID alone with --of or --gateway; all of one sandbox
+    #[arg(required = true, num_args = 1..=100)]
+    pub(crate) snapshots: Vec<String>,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+    /// Also those that the workspace would be brought back from: the newest complete one, and what the record names
+    #[arg(long)]
+    pub(crate) allow_last: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Give the full guard report and start nothing; fails where the real call would
     #[arg(long)]
     pub(crate) validate_only: bool,

@@ -42,6 +42,8 @@ fn next_steps_of_the_services_can_be_typed() {
         format!("snapshot restore {name} --snapshot {snapshot} --to other"),
         format!("snapshot drill {name}"),
         format!("snapshot prune {name}"),
+        format!("snapshot prune {name} --keep-last 1 --reclaim-space"),
+        format!("snapshot delete {snapshot} {snapshot} --allow-last"),
         format!("snapshot rules {name} --snapshot-root /sandbox"),
         format!("snapshot rules {name} --snapshot-exclude *.log --clear interval"),
     ] {

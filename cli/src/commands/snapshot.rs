@@ -1,6 +1,7 @@
 //! `snapshot …`. What changes something is asked of the recovery-orchestrator, under a plan; what only reads is asked of the
 //! gateway-adapter that keeps the snapshots.
 
+mod delete;
 mod read;
 pub(crate) mod rules;
 mod verify;
@@ -39,6 +40,7 @@ pub(super) async fn run(
         SnapshotCommand::Restore(args) => restore(clients, args, output).await,
         SnapshotCommand::Drill(args) => drill(clients, &args, output).await,
         SnapshotCommand::Prune(args) => prune(clients, &args, output).await,
+        SnapshotCommand::Delete(args) => delete::run(clients, &args, output).await,
         SnapshotCommand::Cat(args) => read::cat(clients, args, output).await,
         SnapshotCommand::Rules(args) => rules::run(clients, args, output).await,
     }
@@ -141,7 +143,16 @@ async fn prune(clients: &Clients, args: &PruneArgs, output: &Output) -> Result<E
         validate_only: args.validate_only,
     };
     let answer = clients.recovery()?.prune_sandbox_snapshots(request).await?.into_inner();
-    see_through(clients, answer, args.validate_only, &args.wait, output).await
+    if args.validate_only {
+        output.message(&answer, |answer, look| {
+            let plan =
+                answer.plan.as_ref().map_or_else(String::new, |p| render::plan::plan(p, look));
+            let preview = answer.preview.clone().unwrap_or_default();
+            format!("{plan}\n{}", render::snapshot::pruned(&preview, look))
+        })?;
+        return Ok(Exit::Done);
+    }
+    see_through(clients, answer, false, &args.wait, output).await
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use prost::{Message, Name};
 use salvor_proto::recovery::v1::{
-    DestroySandboxResponse, DrillSandboxResponse, Plan, PruneSandboxSnapshotsResponse,
-    RecoverSandboxResponse, Recovery, RestoreSandboxResponse, Saga, SnapshotSandboxResponse,
+    DeleteSandboxSnapshotsResponse, DestroySandboxResponse, DrillSandboxResponse, Plan,
+    PruneSandboxSnapshotsResponse, RecoverSandboxResponse, Recovery, RestoreSandboxResponse, Saga,
+    SnapshotSandboxResponse,
 };
 
 use crate::args::WaitArgs;
@@ -41,6 +42,7 @@ started!(
     RestoreSandboxResponse,
     DrillSandboxResponse,
     PruneSandboxSnapshotsResponse,
+    DeleteSandboxSnapshotsResponse,
 );
 
 /// Sees a request through: follows what it started to its end, or shows the plan if it was only to be checked.

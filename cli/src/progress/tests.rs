@@ -60,6 +60,7 @@ fake! {
     restore_sandbox: RestoreSandboxRequest => RestoreSandboxResponse,
     drill_sandbox: DrillSandboxRequest => DrillSandboxResponse,
     prune_sandbox_snapshots: PruneSandboxSnapshotsRequest => PruneSandboxSnapshotsResponse,
+    delete_sandbox_snapshots: DeleteSandboxSnapshotsRequest => DeleteSandboxSnapshotsResponse,
     get_verdict: GetVerdictRequest => GetVerdictResponse,
     plan_recovery: PlanRecoveryRequest => PlanRecoveryResponse,
     connect_sandbox: ConnectSandboxRequest => ConnectSandboxResponse,

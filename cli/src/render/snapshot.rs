@@ -1,7 +1,7 @@
 //! Snapshots, what they cover, how they differ; and the rules by which they are made.
 
 use salvor_proto::gateway::v1::diff_snapshots_response::{Change, Kind};
-use salvor_proto::gateway::v1::{Coverage, PathNote, Snapshot, VerifyReport};
+use salvor_proto::gateway::v1::{Coverage, PathNote, PruneReport, Snapshot, VerifyReport};
 use salvor_proto::registry::v1::{
     Retention, Sandbox, SnapshotRules as Rules, SnapshotStatus as Known,
 };
@@ -55,6 +55,19 @@ pub(crate) fn list(snapshots: &[Snapshot], listed: Listed, look: Look) -> String
         row
     });
     table(&header, rows.collect(), "no snapshots; take one: salvor snapshot create NAME", look)
+}
+
+/// What a prune would take away, and what it would keep and why; a row each.
+pub(crate) fn pruned(report: &PruneReport, look: Look) -> String {
+    let row = |tone, word: &str, name: &str, why: String| {
+        vec![(tone, word.to_owned()), (Tone::Plain, id(name).to_owned()), (Tone::Dim, why)]
+    };
+    let gone = report.deleted.iter();
+    let gone = gone.map(|name| row(Tone::Warn, "would go", name, "no rule keeps it".to_owned()));
+    let kept = report.kept.iter();
+    let kept =
+        kept.map(|kept| row(Tone::Good, "stays", &kept.name, clean(&kept.because.join(", "))));
+    table(&["", "SNAPSHOT", "WHY"], gone.chain(kept).collect(), "no snapshots", look)
 }
 
 /// One snapshot.

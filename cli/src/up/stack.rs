@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) devgateway: Option<DevGatewaySettings>,
     /// The host's container runtime.
     pub(crate) runtime: Option<adapter::RuntimeSettings>,
+    /// For how long what no snapshot needs any more stays.
+    pub(crate) reclaim: adapter::Reclaim,
     /// Settle windows of this length, and intervals to fit; none takes the services' defaults.
     pub(crate) quick: Option<Duration>,
 }
@@ -76,7 +78,7 @@ struct Service {
 impl Stack {
     /// Binds every port, then starts everything.
     pub(crate) async fn start(settings: Settings) -> Result<Self, Failure> {
-        let Settings { data_dir, ports, devgateway, runtime, quick } = settings;
+        let Settings { data_dir, ports, devgateway, runtime, reclaim, quick } = settings;
         let at_registry = bind("--registry-port", ports.registry).await?;
         let at_orchestrator = bind("--orchestrator-port", ports.orchestrator).await?;
         let at_adapter = bind("--adapter-port", ports.adapter).await?;
@@ -89,7 +91,7 @@ impl Stack {
         };
         let registry = start_registry(&data_dir, at_registry).await?;
         let url = url(registry.address);
-        let adapter = start_adapter(&data_dir, &url, runtime, quick, at_adapter)?;
+        let adapter = start_adapter(&data_dir, &url, (runtime, reclaim), quick, at_adapter)?;
         let orchestrator = start_orchestrator(&data_dir, &url, quick, at_orchestrator).await?;
         Ok(Self { orchestrator, adapter, registry, devgateway, data_dir })
     }
@@ -186,7 +188,7 @@ async fn start_registry(data_dir: &Path, listener: TcpListener) -> Result<Servic
 fn start_adapter(
     data_dir: &Path,
     registry: &str,
-    runtime: Option<adapter::RuntimeSettings>,
+    (runtime, reclaim): (Option<adapter::RuntimeSettings>, adapter::Reclaim),
     quick: Option<Duration>,
     listener: TcpListener,
 ) -> Result<Service, Failure> {
@@ -199,6 +201,7 @@ fn start_adapter(
     })?);
     config.data = Some(data_dir.join("adapter"));
     config.runtime = runtime;
+    config.reclaim = reclaim;
     if let Some(settle) = quick {
         config.heartbeat_interval = settle / 4;
         config.refresh_interval = settle / 4;

@@ -63,12 +63,30 @@ async fn a_snapshot_is_taken_listed_read_compared_and_restored() {
         diff["changes"].as_array().unwrap().iter().map(|c| c["path"].as_str().unwrap()).collect();
     assert!(changed.contains(&FILE), "{diff}");
 
+    let look = until(&up, &["snapshot", "prune", NAME, "--keep-last", "1", "--validate-only"], 0);
+    assert_eq!(look["preview"]["deleted"][0], first.as_str(), "{look}");
+    assert_eq!(look["preview"]["kept"][0]["name"], second.as_str(), "{look}");
+    let delete = ["snapshot", "delete", &first, "--allow-last"];
+    let error = until(&up, &delete, 3)["error"].clone();
+    assert_eq!(error["reason"], "NOT_CONFIRMED");
+    assert_eq!(
+        error["next_step"].as_str().unwrap(),
+        format!("salvor snapshot delete {first} --allow-last --yes")
+    );
+    let refused = until(&up, &["snapshot", "delete", &second, "--yes"], 3)["error"].clone();
+    assert_eq!(refused["reason"], "LAST_SNAPSHOT", "{refused}");
+
     let restore = ["snapshot", "restore", NAME, "--snapshot", &first];
     let error = until(&up, &restore, 3)["error"].clone();
     assert_eq!(error["reason"], "NOT_CONFIRMED");
     assert_eq!(read(&up, &user).await, "second, longer");
     until(&up, &[&restore[..], &["--yes"]].concat(), 0);
     assert_eq!(read(&up, &user).await, "first");
+
+    until(&up, &[&delete[..], &["--yes"]].concat(), 0);
+    let listed = until(&up, &["snapshot", "list", NAME], 0);
+    let mut names = listed["snapshots"].as_array().unwrap().iter().map(named);
+    assert!(names.all(|name| name != first), "{listed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

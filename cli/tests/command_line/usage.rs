@@ -76,6 +76,7 @@ fn what_cannot_be_right_ends_with_2() {
         &["snapshot", "show", "gateways/g/snapshots/abab"],
         &["snapshot", "show", "abab", "--gateway", "g"],
         &["snapshot", "prune"],
+        &["snapshot", "delete"],
         &["snapshot", "rules", "--snapshot-interval", "1h"],
         &["snapshot", "create", "x", "--channel", "carrier-pigeon"],
     ] {

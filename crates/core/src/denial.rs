@@ -3,6 +3,8 @@
 //! A denial carries numbers and names, never a sentence: the sentence is made from them, here, so that it is always true.
 //! Missing evidence is a reason of its own.
 
+mod words;
+
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -160,6 +162,16 @@ pub enum Denial {
         /// Which.
         root: SandboxPath,
     },
+    /// An open recovery rests on the snapshot.
+    SnapshotInUse {
+        /// Its name.
+        name: SnapshotName,
+    },
+    /// The workspace would be brought back from the snapshot.
+    LastSnapshot {
+        /// Its name.
+        name: SnapshotName,
+    },
     /// Nothing can be read out of the sandbox, or written into it, in its phase.
     NotReachable {
         /// Its phase.
@@ -227,6 +239,8 @@ impl Denial {
             Self::SnapshotIncomplete { .. } => "SNAPSHOT_INCOMPLETE",
             Self::SnapshotOfAnother { .. } => "SNAPSHOT_OF_ANOTHER",
             Self::SnapshotLacksRoot { .. } => "SNAPSHOT_LACKS_ROOT",
+            Self::SnapshotInUse { .. } => "SNAPSHOT_IN_USE",
+            Self::LastSnapshot { .. } => "LAST_SNAPSHOT",
             Self::NotReachable { .. } => "NOT_REACHABLE",
             Self::StartFirst { .. } => "START_FIRST",
             Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
@@ -270,6 +284,8 @@ impl Denial {
             | Self::SnapshotIncomplete { .. }
             | Self::SnapshotOfAnother { .. }
             | Self::SnapshotLacksRoot { .. }
+            | Self::SnapshotInUse { .. }
+            | Self::LastSnapshot { .. }
             | Self::NotReachable { .. }
             | Self::StartFirst { .. }
             | Self::ContainerNotFound
@@ -409,6 +425,12 @@ impl fmt::Display for Denial {
             Self::SnapshotLacksRoot { name, root } => {
                 write!(f, "{name} does not cover {root}: the files below it are not in it")
             }
+            Self::SnapshotInUse { name } => write!(f, "a recovery that is open rests on {name}"),
+            Self::LastSnapshot { name } => write!(
+                f,
+                "{name} is what the workspace would be brought back from: it is the newest complete \
+                 one, or the record names it"
+            ),
             Self::NotReachable { phase } => {
                 write!(f, "the sandbox is {}: nothing can be run in it", phase.as_str())
             }
@@ -433,69 +455,6 @@ impl fmt::Display for Denial {
             Self::DataLossNotAccepted => {
                 f.write_str("it loses data, and the plan's losses have not been accepted")
             }
-        }
-    }
-}
-
-// === words ===
-
-impl FactName {
-    const fn in_words(self) -> &'static str {
-        match self {
-            Self::Record => "the record",
-            Self::OwnerGateway => "the owner gateway's state",
-            Self::LiveView => "whether the sandbox exists",
-            Self::Providers => "the state of the providers",
-            Self::Snapshot => "which snapshots the repository holds",
-            Self::Compute => "what the container runtime holds of the sandbox",
-            Self::CopyName => "whether the name of the copy is free",
-        }
-    }
-}
-
-impl RecordPart {
-    /// As people say it.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::LiveId => "id of a sandbox that was live",
-            Self::GatewayIdentity => "identity of its owner gateway",
-            Self::Agent => "agent",
-            Self::Spec => "spec",
-            Self::Policy => "policy",
-        }
-    }
-}
-
-impl RecordState {
-    /// As people say it.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Recovering => "held by a recovery",
-            Self::Destroying => "held by a destroy",
-            Self::Destroyed => "a tombstone: the sandbox was destroyed on purpose",
-        }
-    }
-}
-
-impl IdentityPart {
-    /// As people say it.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::SigningKey => "signing key",
-            Self::Issuer => "issuer",
-            Self::Authority => "certificate authority",
-        }
-    }
-}
-
-impl Dialect {
-    /// As people say it.
-    pub const fn in_words(self) -> &'static str {
-        match self {
-            Self::V0_0 => "0.0.x",
-            Self::V0_1 => "0.1.x",
         }
     }
 }

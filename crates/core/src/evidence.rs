@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::workspace::{Asked, Channel, Compute, CopyTo, RestoreMode, Retention, Snapshot};
+pub use self::workspace::{
+    Asked, Channel, Compute, CopyTo, Doomed, RestoreMode, Retention, Snapshot,
+};
 use crate::{
     Fact, Timestamp, Why,
     id::{
@@ -47,6 +49,9 @@ pub struct Evidence {
     /// free, or no copy was asked for.
     #[serde(default = "not_asked")]
     pub copy: Fact<Option<LiveId>>,
+    /// Those of the snapshots to delete by name that the repository holds. Empty where none was asked for.
+    #[serde(default = "not_asked")]
+    pub doomed: Fact<Vec<Doomed>>,
     /// What the request says besides its path.
     #[serde(default)]
     pub asked: Asked,
@@ -84,6 +89,9 @@ pub struct Record {
     /// The newest complete snapshot whose content the sandbox is known to have had.
     #[serde(default)]
     pub last_snapshot: Option<SnapshotName>,
+    /// Snapshots of which something is still to be put back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending_restores: Vec<SnapshotName>,
     /// Patterns below the roots that snapshots leave out, and the commands around them; as recorded, digested.
     #[serde(default)]
     pub snapshot_rules: Option<Sha256>,
@@ -315,6 +323,11 @@ impl Record {
             return vec![SandboxPath::from("/sandbox")];
         }
         self.snapshot_roots.clone()
+    }
+
+    /// Whether it says that the workspace is made from this snapshot, or still to be filled from it.
+    pub fn names(&self, snapshot: &SnapshotName) -> bool {
+        self.last_snapshot.as_ref() == Some(snapshot) || self.pending_restores.contains(snapshot)
     }
 }
 

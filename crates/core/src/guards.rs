@@ -109,8 +109,9 @@ pub const COPY: &[Check<Evidence>] = &[
     workspace::COPY_NAME_IS_FREE,
 ];
 
-/// The rows that taking snapshots away needs. What open recoveries rest on is kept by the request itself.
-pub const PRUNE: &[Check<Evidence>] = &[record::RECORD_IS_ACTIVE, workspace::SNAPSHOTS_ARE_KNOWN];
+/// The rows that taking snapshots away needs. What goes by rule is chosen among what neither open recoveries nor the record name.
+pub const PRUNE: &[Check<Evidence>] =
+    &[record::RECORD_IS_ACTIVE, workspace::SNAPSHOTS_ARE_KNOWN, workspace::NAMED_SNAPSHOTS_CAN_GO];
 
 /// The table of one saga.
 pub const fn table(saga: SagaKind) -> &'static [Check<Evidence>] {

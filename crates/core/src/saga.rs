@@ -150,6 +150,8 @@ pub enum Cause {
     SnapshotUnusable,
     /// The snapshot repository could not be used.
     RepositoryFailed,
+    /// The snapshot is in use, or the last one.
+    SnapshotInUse,
 }
 
 /// Why a recovery waits.

@@ -9,7 +9,7 @@ use salvor_devgateway::{
     Control, DevGateway, Dialect, DockerDriver, Driver, Phase,
     user::{Seed, User},
 };
-use salvor_gateway_adapter::{RuntimeSettings, local_repository};
+use salvor_gateway_adapter::{Reclaim, RuntimeSettings, local_repository};
 use salvor_proto::{
     gateway::v1::gateway_adapter_service_client::GatewayAdapterServiceClient,
     recovery::v1::recovery_service_client::RecoveryServiceClient,
@@ -50,6 +50,8 @@ pub struct Options {
     pub max_running: usize,
     /// Give the adapter a repository for snapshots.
     pub snapshots: bool,
+    /// For how long what no snapshot needs any more stays when space is reclaimed.
+    pub reclaim: Reclaim,
     /// Between two looks at which snapshots are due; zero takes none but on request.
     pub schedule: Duration,
     /// Run sandboxes in containers, and give the adapter their runtime.
@@ -72,6 +74,7 @@ impl Default for Options {
             mutation_timeout: Duration::from_secs(10),
             max_running: 64,
             snapshots: false,
+            reclaim: Reclaim::default(),
             schedule: Duration::ZERO,
             containers: None,
             orchestrator: true,
@@ -411,6 +414,7 @@ fn start_adapter(
     if options.snapshots {
         config.repository = Some(local_repository(&dir.join("adapter"))?);
     }
+    config.reclaim = options.reclaim;
     config.runtime = options.containers.as_ref().map(|driver| RuntimeSettings {
         socket: driver.socket.clone(),
         gateways: Vec::new(),

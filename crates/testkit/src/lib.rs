@@ -11,3 +11,4 @@ pub mod otlp;
 pub mod wait;
 
 pub use fleet::{Fleet, Options};
+pub use salvor_gateway_adapter::Reclaim;

@@ -162,12 +162,18 @@ impl Service {
         request: PruneSnapshotsRequest,
     ) -> Result<PruneSnapshotsResponse, Error> {
         let target = parse::target(request.sandbox.as_ref())?;
-        let permit = Permit::check(request.permit, &target, Verb::DeleteSnapshot)?;
+        // What only looks needs no leave.
+        let permit = match (request.validate_only, request.permit) {
+            (true, None) => None,
+            (_, permit) => Some(Permit::check(permit, &target, Verb::DeleteSnapshot)?),
+        };
         let request_id = uuid("request_id", &request.request_id)?;
         let rules = retention(request.retention)?;
         in_use(&request.in_use)?;
         let store = self.store()?.clone();
-        permit.clear(&self.authority).await?.still_allowed()?;
+        if let Some(permit) = permit {
+            permit.clear(&self.authority).await?.still_allowed()?;
+        }
         let prune = Prune {
             sandbox: request.sandbox.unwrap_or_default(),
             rules,
@@ -240,8 +246,10 @@ fn last(target: &RecordName, name: &SnapshotName) -> Error {
         "{name} is the newest complete snapshot of {target}: without it the workspace cannot be \
          brought back as it last was. Nothing was deleted"
     );
-    Error::new(Code::Refused, "LAST_SNAPSHOT", text)
-        .next_step(format!("salvor snapshot create {target}; or delete it with --allow-last"))
+    Error::new(Code::Refused, "LAST_SNAPSHOT", text).next_step(format!(
+        "salvor snapshot create {target}  # a newer one first; or give it up: \
+             salvor snapshot delete {name} --allow-last"
+    ))
 }
 
 fn retention(rules: Option<Retention>) -> Result<Retention, Error> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::StoreError;
 
@@ -20,6 +21,17 @@ pub struct Config {
     pub password: PasswordSource,
 }
 
+/// For how long what no snapshot needs any more stays when space is reclaimed. Within one adapter captures, restores and
+/// reclaiming exclude each other; these are for what others may be at in the same repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reclaim {
+    /// Packs younger than this are left alone: a capture of another adapter may have written them just now. Default one day.
+    pub keep_pack: Duration,
+    /// What is not needed is marked, and goes when space is reclaimed again so much later: whoever reads by an index from before
+    /// still finds it. Zero marks nothing: it goes at once. Default three days.
+    pub keep_delete: Duration,
+}
+
 /// Where the password is. Never the password itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PasswordSource {
@@ -27,6 +39,14 @@ pub enum PasswordSource {
     File(PathBuf),
     /// This environment variable.
     Environment(String),
+}
+
+// === impl Reclaim ===
+
+impl Default for Reclaim {
+    fn default() -> Self {
+        Self { keep_pack: Duration::from_hours(24), keep_delete: Duration::from_hours(72) }
+    }
 }
 
 // === impl Config ===

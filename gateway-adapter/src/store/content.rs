@@ -9,7 +9,7 @@ use rustic_core::repofile::BlobType;
 use rustic_core::{BlobId, DataId};
 
 use super::repository::Indexed;
-use super::{StoreError, tree};
+use super::{Lease, StoreError, tree};
 
 /// Where a file's content is. For [`Store::open`](super::Store::open).
 #[derive(Clone)]
@@ -17,6 +17,9 @@ pub(crate) struct Content {
     index: Arc<Indexed>,
     pieces: Arc<[DataId]>,
     size: u64,
+    /// None where whoever made it holds one itself.
+    #[expect(dead_code, reason = "it is held, not read")]
+    lease: Option<Lease>,
 }
 
 /// A file's content, blocking: not for use inside a task. What was altered since it was written is an error, which a [`StoreError`] is the source of.
@@ -31,7 +34,12 @@ pub(crate) struct Reader {
 impl Content {
     /// Of a node's pieces.
     pub(super) fn new(index: Arc<Indexed>, pieces: Vec<DataId>, size: u64) -> Self {
-        Self { index, pieces: pieces.into(), size }
+        Self { index, pieces: pieces.into(), size, lease: None }
+    }
+
+    /// While it is there nothing is taken away that it needs.
+    pub(super) fn leased(self, lease: &Lease) -> Self {
+        Self { lease: Some(Arc::clone(lease)), ..self }
     }
 
     /// Reads it from a position on; beyond the end there is nothing.

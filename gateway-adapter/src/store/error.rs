@@ -57,8 +57,8 @@ pub(crate) enum StoreError {
     /// Entries that do not come in tree order, or not below a root: a defect of the capture's.
     #[error("the capture gave {} out of order; nothing was kept of it", path.display())]
     OutOfOrder { path: PathBuf },
-    /// Captures are running, and space is not reclaimed under them.
-    #[error("captures are running, so no space was reclaimed")]
+    /// Captures or restores are running, and space is not reclaimed under them.
+    #[error("captures or restores are running, so no space was reclaimed")]
     Busy,
     /// A defect.
     #[error("the snapshot store failed: {0}")]
@@ -130,14 +130,19 @@ impl StoreError {
             Self::Damaged { .. } | Self::Missing { .. } | Self::Foreign { .. } => {
                 "salvor snapshot list # choose another one; then restic check --read-data on the repository"
             }
-            Self::Full { .. } => "salvor snapshot prune # or give the repository more space",
+            Self::Full { .. } => {
+                "salvor list  # give the repository's storage more room, or thin out and reclaim, for each \
+                 name: salvor snapshot prune NAME --keep-last 1 --reclaim-space"
+            }
             Self::Unreachable { .. } => {
                 "check that the repository's storage is there, then ask again"
             }
             Self::NotFound(_) => "salvor snapshot list",
             Self::PathNotFound { .. } => "salvor snapshot show SNAPSHOT # lists its roots",
             Self::Aborted => "salvor snapshot create",
-            Self::Busy => "ask again when no capture runs: salvor snapshot list",
+            Self::Busy => {
+                "salvor recoveries list --open  # ask again when none of them works on a snapshot"
+            }
             Self::OutOfOrder { .. } | Self::Internal(_) => "report it with the adapter's log",
         }
     }

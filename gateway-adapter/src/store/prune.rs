@@ -1,14 +1,14 @@
 //! Taking snapshots away, and the space that no snapshot needs any more.
 //!
-//! Invariants: what a rule keeps is never touched; packs are only marked at first, and go days later, so that a capture of
-//! another process, whose index is from before, still finds them; within this process captures and reclaiming exclude each
-//! other. restic's own locks are not taken: do not run `restic prune` beside an adapter.
+//! Invariants: what a rule keeps is never touched; packs are only marked at first, and go later ([`Reclaim`]), so that another
+//! process, whose index is from before, still finds them; within this process reclaiming and whatever reads or captures
+//! exclude each other. restic's own locks are not taken: do not run `restic prune` beside an adapter.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustic_core::jiff::Span;
-use rustic_core::{FileType, PruneOptions};
+use rustic_core::{FileType, LimitOption, PruneOptions};
 use salvor_proto::gateway::v1 as pb;
 use salvor_proto::registry::v1::Retention;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
@@ -17,13 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::backend::lowered;
 use super::repository::Opened;
 use super::retention::{Held, Verdict, verdicts};
-use super::{SnapshotName, StoreError, snapshots};
+use super::{Reclaim, SnapshotName, StoreError, snapshots};
 
-/// Packs younger than this are left alone: an open capture may have written them. Far longer than one takes.
-const KEEP_PACK_DAYS: i64 = 1;
-/// Marked packs go after this.
-const KEEP_MARKED_DAYS: i64 = 3;
-/// How long reclaiming waits for captures to end.
+/// How long reclaiming waits for captures and readers to end.
 const PATIENCE: Duration = Duration::from_mins(10);
 /// Between two looks. Queueing would hold up new captures behind a long one.
 const LOOK: Duration = Duration::from_millis(500);
@@ -86,7 +82,7 @@ fn delete(opened: &Opened, name: &str, validate_only: bool) -> Result<(), StoreE
     }
 }
 
-/// Keeps captures out. Waits for those that run, and lets new ones begin meanwhile.
+/// Keeps captures and readers out. Waits for those that run, and lets new ones begin meanwhile.
 pub(super) async fn alone(
     reclaim: &Arc<RwLock<()>>,
 ) -> Result<OwnedRwLockWriteGuard<()>, StoreError> {
@@ -102,16 +98,25 @@ pub(super) async fn alone(
     }
 }
 
-/// Marks what no snapshot needs, takes away what was marked before, and answers by how many bytes the repository shrank.
-pub(super) fn reclaim(opened: &Opened) -> Result<u64, StoreError> {
+/// Marks what no snapshot needs, takes away what was marked long enough before, and answers by how many bytes the repository
+/// shrank.
+pub(super) fn reclaim(opened: &Opened, rules: Reclaim) -> Result<u64, StoreError> {
     let before = size(opened)?;
     let repository = opened.repository()?;
     let mut options = PruneOptions::default();
-    options.keep_pack = Span::new().days(KEEP_PACK_DAYS);
-    options.keep_delete = Span::new().days(KEEP_MARKED_DAYS);
+    options.keep_pack = span(rules.keep_pack)?;
+    options.keep_delete = span(rules.keep_delete)?;
+    options.instant_delete = rules.keep_delete.is_zero();
+    // Whoever asks wants the space; as little as the default allows would leave most packs that are needed in part.
+    options.max_repack = LimitOption::Unlimited;
     let plan = repository.prune_plan(&options).map_err(|error| lowered(&error))?;
     repository.prune(&options, plan).map_err(|error| lowered(&error))?;
     Ok(before.saturating_sub(size(opened)?))
+}
+
+fn span(duration: Duration) -> Result<Span, StoreError> {
+    let too_long = |_| StoreError::Internal(format!("{duration:?} is too long to keep packs for"));
+    Span::try_from(duration).map_err(too_long)
 }
 
 fn size(opened: &Opened) -> Result<u64, StoreError> {

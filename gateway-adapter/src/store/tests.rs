@@ -33,16 +33,20 @@ pub(crate) struct Lab {
 
 impl Lab {
     pub(crate) fn new() -> Self {
+        Self::with(Reclaim::default())
+    }
+
+    pub(crate) fn with(rules: Reclaim) -> Self {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("password"), "correct horse\n").unwrap();
         fs::create_dir(home.path().join("ws")).unwrap();
-        let store = Store::new(config(home.path()));
+        let store = Store::new(config(home.path())).reclaiming(rules);
         Self { home, store }
     }
 
     /// The same repository, opened anew.
     fn reopened(&self) -> Store {
-        Store::new(config(self.home.path()))
+        Store::new(config(self.home.path())).reclaiming(self.store.rules)
     }
 
     pub(crate) fn root(&self) -> PathBuf {

@@ -14,7 +14,14 @@ use super::feed::covered;
 use super::node::{self, Stamp};
 use super::repository::Indexed;
 use super::snapshots::Found;
-use super::{SnapshotId, StoreError, Stored, tree};
+use super::{Lease, SnapshotId, StoreError, Stored, tree};
+
+/// What is read: by this index, and while nothing is taken away.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) index: Arc<Indexed>,
+    pub(super) lease: Lease,
+}
 
 /// What to go through.
 #[derive(Debug)]
@@ -52,7 +59,7 @@ pub(super) fn roots(manifest: &pb::Snapshot) -> Vec<PathBuf> {
 
 /// Sends what is in scope, in tree order. Ends with the first error, or when nobody listens any more.
 pub(super) fn walk(
-    index: &Arc<Indexed>,
+    source: &Source,
     found: &Found,
     scope: Scope,
     entries: &Sender<Result<Stored, StoreError>>,
@@ -60,13 +67,14 @@ pub(super) fn walk(
     let stamp = Stamp(found.file.time.timestamp());
     let scope = Arc::new(scope);
     let leads = Arc::clone(&scope);
-    let walk =
-        tree::Walk::new(Arc::clone(index), found.file.tree, move |path, _| leads.leads(path));
+    let walk = tree::Walk::new(Arc::clone(&source.index), found.file.tree, move |path, _| {
+        leads.leads(path)
+    });
     for item in walk {
         let failed = item.node.is_err();
         let sent = match item.node {
             Ok(_) if !scope.holds(&item.path) => continue,
-            node => node.map(|node| stored(index, &item.path, node, stamp)),
+            node => node.map(|node| stored(source, &item.path, node, stamp)),
         };
         if entries.blocking_send(sent).is_err() || failed {
             return;
@@ -76,29 +84,30 @@ pub(super) fn walk(
 
 /// The content of one file.
 pub(super) fn file(
-    index: &Arc<Indexed>,
+    source: &Source,
     id: &SnapshotId,
     found: &Found,
     path: &Path,
 ) -> Result<Stored, StoreError> {
     let scope = Scope::new(found, vec![path.to_owned()]);
     let leads = |at: &Path, _: &Node| scope.leads(at) && at != path;
-    for item in tree::Walk::new(Arc::clone(index), found.file.tree, leads) {
+    for item in tree::Walk::new(Arc::clone(&source.index), found.file.tree, leads) {
         let node = item.node?;
         if item.path == path && scope.holds(path) {
             let stamp = Stamp(found.file.time.timestamp());
-            return Ok(stored(index, path, node, stamp));
+            return Ok(stored(source, path, node, stamp));
         }
     }
     Err(StoreError::PathNotFound { id: id.clone(), path: path.to_owned() })
 }
 
-fn stored(index: &Arc<Indexed>, path: &Path, node: Node, stamp: Stamp) -> Stored {
+fn stored(source: &Source, path: &Path, node: Node, stamp: Stamp) -> Stored {
     let entry = node::to_entry(path, &node, stamp);
     let size = node.meta.size;
-    let content = node
-        .is_file()
-        .then(|| Content::new(Arc::clone(index), node.content.unwrap_or_default(), size));
+    let content = node.is_file().then(|| {
+        let pieces = node.content.unwrap_or_default();
+        Content::new(Arc::clone(&source.index), pieces, size).leased(&source.lease)
+    });
     Stored { entry, content }
 }
 

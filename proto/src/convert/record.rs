@@ -46,6 +46,9 @@ pub fn record(record: &pb::Sandbox) -> Result<Record, Error> {
             .as_ref()
             .and_then(|status| text(&status.last_complete))
             .map(SnapshotName),
+        pending_restores: record.snapshot_status.as_ref().map_or_else(Vec::new, |status| {
+            status.pending_restores.iter().cloned().map(SnapshotName).collect()
+        }),
         snapshot_rules: snapshot_rules(record),
         snapshot_excludes: record
             .snapshot_rules

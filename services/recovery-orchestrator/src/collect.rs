@@ -3,20 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use salvor_core::{
-    Evidence, Fact, FactName, Planned, Request, Timestamp, Why,
-    evidence::{Asked, Snapshot},
+    Evidence, Fact, FactName, Planned, Request, SagaKind, Timestamp, Why,
+    evidence::{Asked, Doomed, Snapshot},
     guards,
-    id::{LiveId, PlanDigest},
+    id::{LiveId, PlanDigest, SnapshotName},
     name::RecordName,
     path::{self, Path},
     plan,
 };
 use salvor_proto::{Error, convert, error::Code, registry::v1 as registry};
-use salvor_runtime::Clock;
+use salvor_runtime::{Clock, sqlite::at_once};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     config::Config,
+    journal::Journal,
     ports::{Adapter, Adapters, Observation, Registry},
 };
 
@@ -30,6 +31,8 @@ pub struct World {
     pub registry: Registry,
     /// The adapters.
     pub adapters: Adapters,
+    /// Which snapshots recoveries rest on.
+    pub journal: Journal,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Thresholds and waits.
@@ -103,6 +106,7 @@ impl World {
             repository: true,
             compute: Fact::unknown(Why::NotAsked, ""),
             copy: Fact::unknown(Why::NotAsked, ""),
+            doomed: Fact::unknown(Why::NotAsked, ""),
             accepted_loss: None,
             asked: asked.clone(),
         };
@@ -151,6 +155,9 @@ impl World {
                 None => Fact::known(Vec::new(), self.now()),
             };
         }
+        if saga == SagaKind::Prune {
+            evidence.doomed = self.doomed(adapter, &target, &evidence.asked.delete).await?;
+        }
         if asked_for(FactName::CopyName) {
             evidence.copy = match &evidence.asked.copy {
                 Some(copy) => {
@@ -166,6 +173,36 @@ impl World {
             };
         }
         Ok(())
+    }
+
+    /// Those of the snapshots to delete by name that the repository holds.
+    async fn doomed(
+        &self,
+        adapter: &Adapter,
+        target: &RecordName,
+        names: &[SnapshotName],
+    ) -> Result<Fact<Vec<Doomed>>, Error> {
+        let mut doomed = Vec::new();
+        if names.is_empty() {
+            return Ok(Fact::known(doomed, self.now()));
+        }
+        let newest = match adapter.newest_snapshot(target, |_| true).await.0 {
+            Fact::Known { value, .. } => value.map(|newest| newest.name),
+            Fact::Unknown { why, detail } => return Ok(Fact::Unknown { why, detail }),
+        };
+        let in_use = at_once(self.journal.snapshots_in_use(target, None)).await?;
+        for name in names {
+            match adapter.snapshot(name).await {
+                Fact::Known { value: Some(snapshot), .. } => doomed.push(Doomed {
+                    snapshot,
+                    newest: newest.as_ref() == Some(name),
+                    in_use: in_use.contains(name),
+                }),
+                Fact::Known { value: None, .. } => {}
+                Fact::Unknown { why, detail } => return Ok(Fact::Unknown { why, detail }),
+            }
+        }
+        Ok(Fact::known(doomed, self.now()))
     }
 
     /// The incarnation that a record of this name speaks of, if there is one that is not a tombstone.

@@ -57,7 +57,6 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     world: World,
-    journal: Journal,
     running: Mutex<HashMap<RecoveryName, AtWork>>,
     /// Open, as far as is known, and not at work here: what the sweep looks at. The journal is the truth of it; this only
     /// spares reading all of it again and again.
@@ -95,11 +94,11 @@ struct Place {
 }
 
 impl Engine {
-    /// An engine over a journal. `tasks` owns what it spawns, and tells it when to stop.
-    pub fn new(world: World, journal: Journal, tasks: Tasks) -> Self {
+    /// An engine over the world's journal. `tasks` owns what it spawns, and tells it when to stop.
+    pub fn new(world: World, tasks: Tasks) -> Self {
         let slots = Semaphore::new(world.config.max_running.max(1));
         let (running, open) = (Mutex::default(), Mutex::default());
-        let inner = Inner { world, journal, running, open, slots, tasks };
+        let inner = Inner { world, running, open, slots, tasks };
         Self { inner: Arc::new(inner) }
     }
 
@@ -110,7 +109,7 @@ impl Engine {
 
     /// Where it writes.
     pub fn journal(&self) -> &Journal {
-        &self.inner.journal
+        &self.inner.world.journal
     }
 
     /// One recovery.

@@ -170,8 +170,19 @@ impl RecoveryService for Api {
         request: Request<pb::PruneSandboxSnapshotsRequest>,
     ) -> Result<Response<pb::PruneSandboxSnapshotsResponse>, Status> {
         let ask = input::prune_sandbox_snapshots(&request.into_inner())?;
+        let mut accepted = Box::pin(self.engine.ask(ask)).await?;
+        let preview = accepted.preview.take();
+        let (recovery, plan) = self.accepted(accepted).await?;
+        Ok(Response::new(pb::PruneSandboxSnapshotsResponse { recovery, plan, preview }))
+    }
+
+    async fn delete_sandbox_snapshots(
+        &self,
+        request: Request<pb::DeleteSandboxSnapshotsRequest>,
+    ) -> Result<Response<pb::DeleteSandboxSnapshotsResponse>, Status> {
+        let ask = input::delete_sandbox_snapshots(&request.into_inner())?;
         let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
-        Ok(Response::new(pb::PruneSandboxSnapshotsResponse { recovery, plan }))
+        Ok(Response::new(pb::DeleteSandboxSnapshotsResponse { recovery, plan }))
     }
 
     async fn get_recovery(

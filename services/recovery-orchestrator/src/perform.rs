@@ -6,7 +6,7 @@ mod copy;
 mod destroy;
 mod note;
 mod proofs;
-mod prune;
+pub(crate) mod prune;
 mod rebuild;
 mod record;
 mod restore;

@@ -45,9 +45,9 @@ impl Orchestrator {
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::new(SystemClock);
         let adapters = Adapters::new(&config, clock.clone());
-        let world = World { registry, adapters, clock, config: Arc::new(config) };
+        let world = World { registry, adapters, journal, clock, config: Arc::new(config) };
         let (clock, schedule) = (Arc::clone(&world.clock), world.config.schedule.clone());
-        let engine = Engine::new(world, journal, tasks.clone());
+        let engine = Engine::new(world, tasks.clone());
         engine.sweep();
         schedule::start(engine.clone(), clock, schedule, &tasks);
         Ok(Self { engine })

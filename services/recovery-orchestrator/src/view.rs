@@ -207,7 +207,7 @@ fn allowed_step(plan: &Plan) -> String {
         }
         SagaKind::Rebuild => format!("salvor rebuild {target}"),
         SagaKind::Snapshot => format!("salvor snapshot create {target}"),
-        SagaKind::Prune => format!("salvor snapshot prune {target}"),
+        SagaKind::Prune => words::prune_again(target, &plan.inputs.asked),
         SagaKind::Restore | SagaKind::Copy => format!("salvor snapshot list {target}"),
     }
 }

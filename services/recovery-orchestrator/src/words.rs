@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use salvor_core::{
     Denial, Evidence, Fact, FactName, Plan, SagaKind, Verdict, Why,
-    evidence::{Live, RecordState},
-    id::RecoveryName,
+    evidence::{Asked, Live, RecordState},
+    id::{RecoveryName, SnapshotName},
     name::RecordName,
     time::Readable,
 };
@@ -98,6 +98,10 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         Denial::SnapshotNotFound { .. }
         | Denial::SnapshotOfAnother { .. }
         | Denial::SnapshotLacksRoot { .. } => format!("salvor snapshot list {name}"),
+        Denial::SnapshotInUse { .. } => "salvor recoveries list --open".to_owned(),
+        Denial::LastSnapshot { name: snapshot } => format!(
+            "salvor snapshot create {name}  # a newer one first; or give it up: salvor snapshot delete {snapshot} --allow-last"
+        ),
         Denial::SnapshotIncomplete { name: snapshot } => {
             format!("salvor snapshot show {snapshot}")
         }
@@ -133,6 +137,16 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         }
         Denial::DataLossNotAccepted => format!("salvor plan --destroy {name}"),
     }
+}
+
+/// The command that takes snapshots away as asked.
+pub fn prune_again(name: &RecordName, asked: &Asked) -> String {
+    if asked.delete.is_empty() {
+        return format!("salvor snapshot prune {name}");
+    }
+    let names: Vec<&str> = asked.delete.iter().map(SnapshotName::as_str).collect();
+    let allowed = if asked.allow_last { " --allow-last" } else { "" };
+    format!("salvor snapshot delete {}{allowed}", names.join(" "))
 }
 
 /// What would make an unknown fact known, as a command.

@@ -35,6 +35,12 @@ pub struct Asked {
     /// A start was tried just before, and did not bring the sandbox back. Said by a recovery that goes on, never by a caller.
     #[serde(default)]
     pub start_tried: bool,
+    /// Take these snapshots away, and no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delete: Vec<SnapshotName>,
+    /// Also those that the workspace would be brought back from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_last: bool,
 }
 
 /// Another sandbox, made from a record and a snapshot.
@@ -104,6 +110,17 @@ pub struct Snapshot {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+/// A snapshot that is to be deleted by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doomed {
+    /// As the repository holds it.
+    pub snapshot: Snapshot,
+    /// Whether it is the newest complete one of its sandbox, of whichever incarnation.
+    pub newest: bool,
+    /// Whether an open recovery rests on it.
+    pub in_use: bool,
 }
 
 /// A container that bears the recorded incarnation's label.

@@ -3,7 +3,7 @@
 use super::sandbox::{live, record, same_incarnation};
 use crate::{
     Check, Denial, Evidence, Limits,
-    evidence::{Channel, Live, Phase, Posture, Snapshot},
+    evidence::{Channel, Doomed, Live, Phase, Posture, Snapshot},
     fact::FactName,
     path::SagaKind,
     plan::Inputs,
@@ -16,6 +16,38 @@ pub(super) const SNAPSHOTS_ARE_KNOWN: Check<Evidence> = Check {
     facts: &[FactName::Snapshot],
     reasons: &[],
     decide: |limits, evidence| snapshot(limits, evidence).map(|_| ()),
+};
+
+/// What a workspace would be brought back from goes only if the caller says so, and what a recovery rests on does not go at all.
+pub(super) const NAMED_SNAPSHOTS_CAN_GO: Check<Evidence> = Check {
+    id: "named_snapshots_can_go",
+    claim: "each snapshot to delete by name, if any, is this sandbox's and not in use, and not the last one unless that is allowed",
+    facts: &[FactName::Record, FactName::Snapshot],
+    reasons: &["LAST_SNAPSHOT", "SNAPSHOT_IN_USE", "SNAPSHOT_NOT_FOUND", "SNAPSHOT_OF_ANOTHER"],
+    decide: |limits, evidence| {
+        let (record, newest) = (record(limits, evidence)?, snapshot(limits, evidence)?);
+        if evidence.asked.delete.is_empty() {
+            return Ok(());
+        }
+        let doomed = evidence.doomed.fresh(FactName::Snapshot, evidence.now, limits)?;
+        for name in &evidence.asked.delete {
+            let found = doomed.iter().find(|found| found.snapshot.name == *name);
+            let Some(Doomed { snapshot, newest: last, in_use }) = found else {
+                return Err(Denial::SnapshotNotFound { name: Some(name.clone()) });
+            };
+            if snapshot.of != evidence.target {
+                return Err(of_another(snapshot));
+            }
+            if *in_use {
+                return Err(Denial::SnapshotInUse { name: name.clone() });
+            }
+            let last = *last || newest.is_some_and(|newest| newest.name == *name);
+            if (last || record.names(name)) && !evidence.asked.allow_last {
+                return Err(Denial::LastSnapshot { name: name.clone() });
+            }
+        }
+        Ok(())
+    },
 };
 
 /// A container that the gateway has lost may still run the agent. Two of it must not.
@@ -225,15 +257,19 @@ fn fits(limits: &Limits, evidence: &Evidence, found: &Snapshot) -> Result<(), De
         return Ok(());
     }
     if !found.is_of(&evidence.target, record) {
-        return Err(Denial::SnapshotOfAnother {
-            name: found.name.clone(),
-            of: found.of.clone(),
-            live: found.live_id.clone(),
-        });
+        return Err(of_another(found));
     }
     match found.lacks(record) {
         Some(root) => Err(Denial::SnapshotLacksRoot { name: found.name.clone(), root }),
         None => Ok(()),
+    }
+}
+
+fn of_another(found: &Snapshot) -> Denial {
+    Denial::SnapshotOfAnother {
+        name: found.name.clone(),
+        of: found.of.clone(),
+        live: found.live_id.clone(),
     }
 }
 

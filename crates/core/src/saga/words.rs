@@ -7,7 +7,7 @@ use crate::id::ComputeId;
 
 impl Cause {
     /// All of them, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AlreadyExists,
         Self::NotFound,
         Self::OtherIncarnation,
@@ -22,6 +22,7 @@ impl Cause {
         Self::MaterialUnavailable,
         Self::SnapshotUnusable,
         Self::RepositoryFailed,
+        Self::SnapshotInUse,
     ];
 
     /// Whether asking again, unchanged, may go better.
@@ -40,6 +41,7 @@ impl Cause {
             | Self::Invalid
             | Self::Denied
             | Self::SnapshotUnusable
+            | Self::SnapshotInUse
             | Self::WrongGateway => false,
         }
     }
@@ -62,6 +64,7 @@ impl Cause {
                 "the snapshot is not there, not complete, not intact, or another sandbox's"
             }
             Self::RepositoryFailed => "the snapshot repository could not be used",
+            Self::SnapshotInUse => "the snapshot is in use, or the last one of its sandbox",
             Self::MaterialUnavailable => "the registry did not hand out the recorded material",
         }
     }
@@ -82,6 +85,7 @@ impl Cause {
             Self::AdapterFailed => "ADAPTER_FAILED",
             Self::SnapshotUnusable => "SNAPSHOT_UNUSABLE",
             Self::RepositoryFailed => "REPOSITORY_FAILED",
+            Self::SnapshotInUse => "SNAPSHOT_IN_USE",
             Self::MaterialUnavailable => "MATERIAL_UNAVAILABLE",
         }
     }

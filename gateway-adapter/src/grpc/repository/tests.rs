@@ -160,6 +160,22 @@ async fn long_work_is_an_operation() {
         reclaim_space: true,
         ..PruneSnapshotsRequest::default()
     };
+    // What only looks needs no permit, and takes nothing away.
+    let looks = PruneSnapshotsRequest {
+        permit: None,
+        validate_only: true,
+        request_id: REQUEST.replace('7', "9"),
+        ..request.clone()
+    };
+    let error = service
+        .prune_snapshots_inner(PruneSnapshotsRequest { validate_only: false, ..looks.clone() })
+        .await
+        .unwrap_err();
+    assert!(error.message().starts_with("permit"), "{error}");
+    let begun = service.prune_snapshots_inner(looks).await.unwrap();
+    let Outcome::Prune(report) = ended(&service, begun.operation).await else { panic!() };
+    assert_eq!((report.deleted, report.bytes_freed), (vec![old.clone()], 0));
+    assert_eq!(service.list_snapshots_inner(all()).await.unwrap().snapshots.len(), 2);
     for (field, wrong) in [
         ("retention", PruneSnapshotsRequest { retention: None, ..request.clone() }),
         ("in_use[0]", PruneSnapshotsRequest { in_use: vec!["latest".into()], ..request.clone() }),

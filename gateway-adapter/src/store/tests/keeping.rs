@@ -43,19 +43,104 @@ async fn pruning_deletes_what_no_rule_keeps() {
     assert_eq!(gone, Err(StoreError::NotFound(id_of(oldest))));
 }
 
+/// Nothing is kept for anybody else.
+const AT_ONCE: Reclaim = Reclaim { keep_pack: Duration::ZERO, keep_delete: Duration::ZERO };
+const SIZE: u64 = 300_000;
+/// Index files and the ends of packs differ by less, when small ones are merged.
+const LITTLE: u64 = SIZE / 10;
+
+/// Each has a file of its own that the next one lacks.
+async fn captured(lab: &Lab, count: u64) -> Vec<Captured> {
+    let mut all = Vec::new();
+    lab.write("kept", noise(1000, 99));
+    for n in 0..count {
+        lab.write("a", noise(usize::try_from(SIZE).unwrap(), n));
+        all.push(lab.capture(None).await);
+    }
+    all
+}
+
+async fn assert_intact(lab: &Lab, captured: &[Captured]) {
+    for captured in captured {
+        let report = lab.reopened().verify(&captured.id, quiet()).await.unwrap();
+        assert!(report.intact, "{report:?}");
+    }
+}
+
+fn packs(lab: &Lab) -> u64 {
+    let packs = paths(&lab.repository().join("data"));
+    let sizes = packs.iter().map(|path| fs::metadata(path).unwrap());
+    sizes.filter(fs::Metadata::is_file).map(|pack| pack.len()).sum()
+}
+
 #[tokio::test]
-async fn reclaiming_space_keeps_what_snapshots_and_captures_need() {
-    let lab = Lab::new();
+async fn reclaiming_at_once_frees_what_nothing_needs_and_no_more() {
+    let lab = Lab::with(AT_ONCE);
+    let mut all = captured(&lab, 4).await;
+    assert!(lab.store.reclaim().await.unwrap() < LITTLE, "everything is needed");
+    let before = packs(&lab);
+    for gone in all.drain(..2) {
+        lab.store.delete(&gone.id).await.unwrap();
+    }
+    let freed = lab.store.reclaim().await.unwrap();
+    assert!((2 * SIZE..3 * SIZE).contains(&freed), "{freed}");
+    let there = before - packs(&lab);
+    assert!((2 * SIZE..3 * SIZE).contains(&there), "{there} are gone of the disk");
+    assert_intact(&lab, &all).await;
+    assert_same(&lab.walked(&all[1].id).await, &lab.root());
+    assert!(lab.store.reclaim().await.unwrap() < LITTLE, "nothing is left to free");
+}
+
+#[tokio::test]
+async fn what_is_marked_stays_readable_until_its_time_is_over() {
+    let slow = Reclaim { keep_delete: Duration::from_hours(72), ..AT_ONCE };
+    let lab = Lab::with(slow);
+    let mut all = captured(&lab, 2).await;
+    let reader = lab.walked(&all[0].id).await;
+    let gone = all.remove(0);
+    lab.store.delete(&gone.id).await.unwrap();
+    let before = packs(&lab);
+    assert!(lab.reopened().reclaim().await.unwrap() < LITTLE, "marked, and young");
+    assert!(packs(&lab) >= before);
+    // Whoever found it by an older index reads it still.
+    let file = reader.iter().find(|stored| stored.entry.path.ends_with("a")).unwrap();
+    assert!(content(file) == noise(usize::try_from(SIZE).unwrap(), 0));
+    drop(reader);
+    // With a mark older than that it goes.
+    let soon = Reclaim { keep_delete: Duration::from_millis(1), ..AT_ONCE };
+    let freed = lab.reopened().reclaiming(soon).reclaim().await.unwrap();
+    assert!(freed >= SIZE, "{freed}");
+    assert!((SIZE..SIZE + LITTLE).contains(&packs(&lab)), "{} are left", packs(&lab));
+    assert_intact(&lab, &all).await;
+}
+
+#[tokio::test]
+async fn packs_that_are_young_are_left_alone() {
+    let careful = Reclaim { keep_pack: Duration::from_hours(24), ..AT_ONCE };
+    let lab = Lab::with(careful);
+    let mut all = captured(&lab, 2).await;
+    lab.store.delete(&all.remove(0).id).await.unwrap();
+    assert!(lab.store.reclaim().await.unwrap() < LITTLE);
+    let freed = lab.reopened().reclaiming(AT_ONCE).reclaim().await.unwrap();
+    assert!(freed >= SIZE, "{freed}");
+    assert_intact(&lab, &all).await;
+}
+
+#[tokio::test]
+async fn reclaiming_space_waits_for_captures_and_keeps_what_they_need() {
+    let lab = Lab::with(AT_ONCE);
     lab.write("a", noise(100_000, 1));
     let first = lab.capture(None).await;
     lab.write("b", noise(100_000, 2));
     let second = lab.capture(Some(&first.id)).await;
-    lab.store.delete(&first.id).await.unwrap();
-    // A capture that has begun relies on its parent.
+    // A capture that has begun relies on its parent, which nothing names any more.
     let (parent, items) = {
         let items = items(&lab.root(), Some(lab.store.parent(&second.id).await.unwrap()));
         spawn_blocking(items).await.unwrap()
     };
+    for gone in [&first, &second] {
+        lab.store.delete(&gone.id).await.unwrap();
+    }
     let store = lab.store.clone();
     let reclaimed = tokio::spawn(async move { store.reclaim().await });
     tokio::task::yield_now().await;
@@ -64,11 +149,29 @@ async fn reclaiming_space_keeps_what_snapshots_and_captures_need() {
     let third = lab.finish(archived).await;
     assert_eq!(third.sealed.state(), State::Complete, "{:?}", third.notes);
     reclaimed.await.unwrap().unwrap();
-    for captured in [&second, &third] {
-        let report = lab.reopened().verify(&captured.id, quiet()).await.unwrap();
-        assert!(report.intact, "{report:?}");
-    }
     assert_same(&lab.walked(&third.id).await, &lab.root());
+    assert_intact(&lab, &[third]).await;
+}
+
+#[tokio::test]
+async fn reclaiming_space_waits_for_whoever_reads() {
+    let lab = Lab::with(AT_ONCE);
+    let mut all = captured(&lab, 2).await;
+    let gone = all.remove(0);
+    let reading = lab.walked(&gone.id).await;
+    lab.store.delete(&gone.id).await.unwrap();
+    let store = lab.store.clone();
+    let reclaimed = tokio::spawn(async move { store.reclaim().await });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    for stored in reading.iter().filter(|stored| stored.content.is_some()) {
+        assert_eq!(content(stored).len().try_into(), Ok(stored.entry.size));
+    }
+    assert!(!reclaimed.is_finished());
+    drop(reading);
+    assert!(reclaimed.await.unwrap().unwrap() >= SIZE);
+    assert_intact(&lab, &all).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use salvor_core::{
     id::{PlanDigest, RecoveryName},
     name::RecordName,
 };
-use salvor_proto::{Error, error::Code, recovery::v1 as pb};
+use salvor_proto::{
+    Error, error::Code, gateway::v1::PruneReport, recovery::v1 as pb, registry::v1 as registry,
+};
 use salvor_runtime::sqlite::at_once;
 use uuid::Uuid;
 
@@ -18,7 +20,8 @@ use crate::{
     decide::{decide, narrate},
     folded::{Standing, folded},
     journal::{RecoveryFilter, Stored},
-    ports::Lease,
+    perform::prune::pruning,
+    ports::{Ended, Lease},
     view, words,
 };
 
@@ -50,6 +53,8 @@ pub struct Accepted {
     pub plan: pb::Plan,
     /// The recovery; absent when there is nothing to do, or for a dry run.
     pub recovery: Option<RecoveryName>,
+    /// Of a prune that was only to be checked: what would go, and what would stay and why.
+    pub preview: Option<PruneReport>,
 }
 
 impl Engine {
@@ -116,7 +121,13 @@ impl Engine {
         if !plan.allowed() {
             return Err(words::refusal(&plan, &seen.evidence, None));
         }
-        Ok(Accepted { plan: view::plan(&plan, &seen.evidence), recovery: None })
+        let preview = match plan.saga {
+            SagaKind::Prune if ask.asked.delete.is_empty() => {
+                Some(self.would_prune(ask, &seen.record).await?)
+            }
+            _ => None,
+        };
+        Ok(Accepted { preview, ..as_planned(&plan, &seen.evidence) })
     }
 
     /// True: the lease has gone over to the recovery at work.
@@ -145,12 +156,35 @@ impl Engine {
             decide(self.journal(), name.clone(), ask.request_id.clone(), *plan, seen.evidence)
                 .await?;
         let accepted =
-            Accepted { plan: view::plan(&header.plan, &header.evidence), recovery: Some(name) };
+            Accepted { recovery: Some(name), ..as_planned(&header.plan, &header.evidence) };
         let revives = header.saga() == SagaKind::Revive && ask.request == Request::Auto;
         let open_to = revives.then(|| ask.clone());
         let work = Work { header, approved, rows: Vec::new(), lease, resumed: false, open_to };
         self.start(place, work);
         Ok((accepted, true))
+    }
+
+    /// What a prune would come to: the adapter's word, which decides it.
+    async fn would_prune(
+        &self,
+        ask: &Ask,
+        record: &registry::Sandbox,
+    ) -> Result<PruneReport, Error> {
+        let unknown = |detail: &str| {
+            let message =
+                format!("what a prune of {} would delete is not known: {detail}", ask.name);
+            Error::new(Code::Unavailable, "PRUNE_NOT_FORESEEN", message)
+                .next_step(format!("salvor snapshot prune {} --validate-only", ask.name))
+        };
+        let adapter = self.world().adapter(&ask.name).await?.1;
+        let adapter = adapter.map_err(|(_, detail)| unknown(&detail))?;
+        let request_id = Uuid::new_v4().to_string();
+        let pruning = pruning(self.journal(), &ask.name, (&ask.asked, record), request_id).await?;
+        match adapter.would_prune(&ask.name, pruning).await {
+            Ended::With(report) => Ok(report),
+            Ended::Refused(_, detail) => Err(unknown(&detail)),
+            Ended::Lost(cause) => Err(unknown(cause.sentence())),
+        }
     }
 
     async fn settled(&self, ask: &Ask) -> Result<(Seen, Planned), Error> {
@@ -208,20 +242,25 @@ fn is_same(ask: &Ask, open: &Plan) -> bool {
         Request::Snapshot => open.saga == SagaKind::Snapshot,
         Request::Restore => open.saga == SagaKind::Restore,
         Request::Copy => open.saga == SagaKind::Copy,
-        Request::Prune => open.saga == SagaKind::Prune,
+        // To delete by name and to thin out by rule are not the same, whatever else was said.
+        Request::Prune => {
+            open.saga == SagaKind::Prune && ask.asked.delete == open.inputs.asked.delete
+        }
     };
     kind && (ask.asked == Asked::default() || ask.asked == open.inputs.asked)
 }
 
 fn nothing(evidence: &Evidence) -> Accepted {
-    Accepted { plan: view::nothing_to_do(evidence), recovery: None }
+    Accepted { plan: view::nothing_to_do(evidence), recovery: None, preview: None }
 }
 
 fn accepted(stored: &Stored) -> Accepted {
-    Accepted {
-        plan: view::plan(&stored.header.plan, &stored.header.evidence),
-        recovery: Some(stored.header.name.clone()),
-    }
+    let header = &stored.header;
+    Accepted { recovery: Some(header.name.clone()), ..as_planned(&header.plan, &header.evidence) }
+}
+
+fn as_planned(plan: &Plan, evidence: &Evidence) -> Accepted {
+    Accepted { plan: view::plan(plan, evidence), recovery: None, preview: None }
 }
 
 fn same_plan(ask: &Ask, plan: &Plan) -> Result<(), Error> {

@@ -21,7 +21,8 @@ use crate::{
 };
 
 pub(super) use snapshots::{
-    drill_sandbox, prune_sandbox_snapshots, restore_sandbox, snapshot_sandbox,
+    delete_sandbox_snapshots, drill_sandbox, prune_sandbox_snapshots, restore_sandbox,
+    snapshot_sandbox,
 };
 
 /// RecoverSandbox waits so long for evidence to settle, unless told otherwise.

@@ -141,14 +141,15 @@ impl Journal {
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
-    /// Every snapshot that a recovery of `target` without an end rests on or has taken, and all of its gateway that the plan
-    /// of any other one rests on: those may be of `target`, and its events name no more of them.
+    /// Every snapshot that a recovery of `target` without an end, other than `except`, rests on or has taken, and all of its
+    /// gateway that the plan of any other one rests on: those may be of `target`, and its events name no more of them.
     ///
     /// # Errors
     /// The journal cannot be read: then nothing is known to be free.
     pub async fn snapshots_in_use(
         &self,
         target: &RecordName,
+        except: Option<&RecoveryName>,
     ) -> Result<BTreeSet<SnapshotName>, Error> {
         let (mut found, own) = (BTreeSet::new(), target.to_string());
         let here = format!("{}/snapshots/", target.owner());
@@ -157,6 +158,10 @@ impl Journal {
         loop {
             let rows = self.rows(&filter, filter.before.as_ref()).await?;
             for row in &rows {
+                let name = RecoveryName(place(row)?.1);
+                if except == Some(&name) {
+                    continue;
+                }
                 // Text, not values: a row that this version cannot read may name one, too.
                 let plan: String = row.try_get("plan").map_err(|e| storage(Untouched::All, &e))?;
                 named_in(&plan, &here, &mut found);
@@ -164,8 +169,7 @@ impl Journal {
                 if of != own {
                     continue;
                 }
-                let name = place(row)?.1;
-                for event in self.events(&RecoveryName(name)).await? {
+                for event in self.events(&name).await? {
                     named_in(&event.event, &here, &mut found);
                 }
             }

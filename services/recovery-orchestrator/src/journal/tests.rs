@@ -15,6 +15,7 @@ fn evidence() -> Evidence {
         repository: true,
         compute: Fact::unknown(Why::NotAsked, ""),
         copy: Fact::unknown(Why::NotAsked, ""),
+        doomed: Fact::unknown(Why::NotAsked, ""),
         accepted_loss: None,
         asked: salvor_core::evidence::Asked::default(),
     }
@@ -139,8 +140,10 @@ async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
         open(&format!("recoveries/ended-{number}"), Some(name('e')), name('f'), true).await;
         open(&format!("recoveries/open-{number}"), None, name('a'), false).await;
     }
+    open("recoveries/own", Some(name('d')), name('d'), false).await;
     open("recoveries/planned", Some(name('b')), name('c'), false).await;
-    let found = journal.snapshots_in_use(&evidence().target).await.unwrap();
+    let own = RecoveryName("recoveries/own".into());
+    let found = journal.snapshots_in_use(&evidence().target, Some(&own)).await.unwrap();
     let expected = ['a', 'b', 'c'].map(|digit| SnapshotName(name(digit)));
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }
@@ -164,7 +167,7 @@ async fn what_others_have_taken_is_not_named_and_what_they_were_planned_with_is(
         let row = Row { seq: 1, at_ms: 5, event, terminal: false };
         journal.append(&header.name, &row).await.unwrap();
     }
-    let found = journal.snapshots_in_use(&evidence().target).await.unwrap();
+    let found = journal.snapshots_in_use(&evidence().target, None).await.unwrap();
     let expected = [0, 2].map(|number| SnapshotName(name("g", number)));
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }

@@ -1,9 +1,15 @@
 //! What a recovery found out about a record's snapshots, written into the record: compare-and-swap under the lease.
 
-use salvor_core::saga::capture::{NotSaved, Saved};
+use salvor_core::{
+    id::SnapshotName,
+    saga::{
+        Part,
+        capture::{NotSaved, Saved},
+    },
+};
 use salvor_proto::{Error, registry::v1 as pb, time::timestamp};
 
-use super::record::note_complete;
+use super::record::{note_complete, note_restored};
 use crate::runner::Run;
 
 /// What the registry takes of a sentence, in bytes.
@@ -46,6 +52,37 @@ pub(super) async fn note(
     if let Some(drill) = drill {
         status.last_drill = Some(pb::DrillResult { message: said(&drill.message), ..drill });
     }
+    run.world.registry.update(record, &["snapshot_status"], Some(run.fence())).await.map(|_| ())
+}
+
+/// Writes what a restore into the recorded sandbox leaves to be put back.
+pub(super) async fn note_restore(run: &Run, data: &Part) -> Result<(), Error> {
+    let inputs = &run.header.plan.inputs;
+    let Some(chosen) = &inputs.restore else { return Ok(()) };
+    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let before = record.snapshot_status.get_or_insert_default().clone();
+    note_restored(&mut record, &inputs.asked, &chosen.saved.name, Some(data));
+    if record.snapshot_status.as_ref() == Some(&before) {
+        return Ok(());
+    }
+    run.world.registry.update(record, &["snapshot_status"], Some(run.fence())).await.map(|_| ())
+}
+
+/// Takes out of the record what it says of snapshots that are no more: nothing is said to be safe in them.
+pub(super) async fn note_deleted(run: &Run, deleted: &[SnapshotName]) -> Result<(), Error> {
+    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let Some(status) = record.snapshot_status.as_mut() else { return Ok(()) };
+    let gone = |name: &String| deleted.iter().any(|one| one.as_str() == name);
+    if !gone(&status.last_complete) && !status.pending_restores.iter().any(gone) {
+        return Ok(());
+    }
+    if gone(&status.last_complete) {
+        status.last_complete.clear();
+        status.last_complete_time = None;
+        status.last_complete_bytes = 0;
+        status.last_complete_live_id.clear();
+    }
+    status.pending_restores.retain(|name| !gone(name));
     run.world.registry.update(record, &["snapshot_status"], Some(run.fence())).await.map(|_| ())
 }
 

@@ -1,8 +1,12 @@
-//! Taking away snapshots that no rule keeps: the step of a prune, and the last one of a snapshot.
+//! Taking away snapshots that no rule keeps, or by name: the step of a prune, and the last one of a snapshot.
+
+use std::collections::BTreeSet;
 
 use salvor_core::{
     EffectKind,
+    evidence::Asked,
     id::SnapshotName,
+    name::RecordName,
     saga::{
         Cause, Saga,
         prune::{Event, Kept, Prune, Pruned, State, Step},
@@ -12,8 +16,9 @@ use salvor_proto::{Error, convert, gateway::v1 as pb, registry::v1 as registry};
 use salvor_runtime::sqlite::at_once;
 use tokio::time::sleep;
 
-use super::{watch, workspace::unless_stopping};
+use super::{note::note_deleted, watch, workspace::unless_stopping};
 use crate::{
+    journal::Journal,
     ports::{Ended, Pruning},
     runner::{Perform, Performed, Run},
 };
@@ -47,7 +52,12 @@ impl Perform for Prune {
         {
             sleep(super::pause(*attempts)).await;
         }
-        Ok(match by_rule::<Self>(run, "prune").await? {
+        let done = if run.header.plan.inputs.asked.delete.is_empty() {
+            by_rule::<Self>(run, "prune").await?
+        } else {
+            by_name(run).await?
+        };
+        Ok(match done {
             Done::Pruned(pruned) => Performed::Event(Event::Pruned(pruned)),
             Done::Refused(cause) => Performed::Event(Event::Refused(cause)),
             Done::Doubtful(cause) => Performed::Event(Event::Doubtful(cause)),
@@ -56,22 +66,16 @@ impl Perform for Prune {
     }
 }
 
-/// Takes away what neither the rules nor an open recovery keep.
+/// Takes away what neither the rules, nor the record, nor an open recovery keep.
 pub(super) async fn by_rule<S: Saga>(run: &Run, step: &str) -> Result<Done, Error> {
     let Ok(adapter) = watch::adapter(run).await? else {
         return Ok(Done::Refused(Cause::AdapterFailed));
     };
     let asked = &run.header.plan.inputs.asked;
     let record = run.world.registry.sandbox(run.target()).await?;
-    let retention = asked.retention.as_ref().map_or_else(|| kept_of(&record), convert::retention);
-    let in_use: Vec<String> = at_once(run.journal.snapshots_in_use(run.target()))
-        .await?
-        .into_iter()
-        .map(|name| name.0)
-        .collect();
     let permit = run.permit(run.target(), EffectKind::DeleteSnapshot)?;
     let request_id = run.request_id(step, run.attempts::<S>(step) + 1);
-    let pruning = Pruning { retention, in_use, reclaim_space: asked.reclaim, request_id };
+    let pruning = pruning(&run.journal, run.target(), (asked, &record), request_id).await?;
     let work = adapter.prune(permit, pruning, &run.progress);
     let Some(ended) = unless_stopping(run, work).await else { return Ok(Done::Interrupted) };
     Ok(match ended {
@@ -84,6 +88,64 @@ pub(super) async fn by_rule<S: Saga>(run: &Run, step: &str) -> Result<Done, Erro
     })
 }
 
+/// Takes away exactly those that were asked for. What is not there any more is taken for taken away: a try before may have done
+/// it. What the guards have seen may have changed since the plan, so it is looked at once more.
+async fn by_name(run: &Run) -> Result<Done, Error> {
+    let Ok(adapter) = watch::adapter(run).await? else {
+        return Ok(Done::Refused(Cause::AdapterFailed));
+    };
+    let asked = &run.header.plan.inputs.asked;
+    let record = run.world.registry.sandbox(run.target()).await?;
+    let open = at_once(run.journal.snapshots_in_use(run.target(), Some(run.name()))).await?;
+    let named: Vec<String> = named_by(&record).filter(|_| !asked.allow_last).collect();
+    let stays = |name: &SnapshotName| open.contains(name) || named.contains(&name.0);
+    if asked.delete.iter().any(stays) {
+        return Ok(Done::Refused(Cause::SnapshotInUse));
+    }
+    for name in &asked.delete {
+        let permit = run.permit(run.target(), EffectKind::DeleteSnapshot)?;
+        let work = adapter.delete_snapshot(permit, name, asked.allow_last);
+        match unless_stopping(run, work).await {
+            Some(Ended::With(())) => {}
+            Some(Ended::Refused(cause, why)) => {
+                tracing::warn!(recovery = %run.name(), why, "a snapshot was not deleted");
+                return Ok(Done::Refused(cause));
+            }
+            Some(Ended::Lost(cause)) => return Ok(Done::Doubtful(cause)),
+            None => return Ok(Done::Interrupted),
+        }
+    }
+    note_deleted(run, &asked.delete).await?;
+    let deleted = asked.delete.clone();
+    Ok(Done::Pruned(Pruned { deleted_count: count(deleted.len()), deleted, ..Pruned::default() }))
+}
+
+/// What a prune of a record's snapshots keeps, and which names it never touches: those that open recoveries rest on, the one that
+/// the record's incarnation was made from or last saved in, and those of which something is still to be put back.
+pub(crate) async fn pruning(
+    journal: &Journal,
+    target: &RecordName,
+    (asked, record): (&Asked, &registry::Sandbox),
+    request_id: String,
+) -> Result<Pruning, Error> {
+    let open = at_once(journal.snapshots_in_use(target, None)).await?;
+    let mut in_use: BTreeSet<String> = open.into_iter().map(|name| name.0).collect();
+    in_use.extend(named_by(record));
+    Ok(Pruning {
+        retention: asked.retention.as_ref().map_or_else(|| kept_of(record), convert::retention),
+        in_use: in_use.into_iter().collect(),
+        reclaim_space: asked.reclaim,
+        request_id,
+    })
+}
+
+/// The snapshots that a record names as what its workspace is made of.
+fn named_by(record: &registry::Sandbox) -> impl Iterator<Item = String> {
+    let status = record.snapshot_status.clone().unwrap_or_default();
+    let last = Some(status.last_complete).filter(|name| !name.is_empty());
+    last.into_iter().chain(status.pending_restores)
+}
+
 /// What a record says is to be kept.
 fn kept_of(record: &registry::Sandbox) -> registry::Retention {
     let rules = record.snapshot_rules.clone().unwrap_or_default();
@@ -93,8 +155,11 @@ fn kept_of(record: &registry::Sandbox) -> registry::Retention {
         .unwrap_or(registry::Retention { keep_last: number, ..registry::Retention::default() })
 }
 
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
 fn pruned(report: &pb::PruneReport) -> Pruned {
-    let count = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
     let deleted = report.deleted.iter().take(NAMED).cloned().map(SnapshotName);
     let kept = report.kept.iter().take(NAMED).map(|kept| Kept {
         snapshot: SnapshotName(kept.name.clone()),

@@ -87,9 +87,10 @@ impl Perform for Rebuild {
                     Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
                 }))
             }
-            (Step::Commit, State::Proving { fresh, source, proofs, .. }) => {
+            (Step::Commit, State::Proving { fresh, source, data, proofs }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
-                record::commit(run, &fresh.live, posture, source.as_ref()).await?;
+                let restored = source.as_ref().map(|saved| (saved, Some(data)));
+                record::commit(run, &fresh.live, posture, restored).await?;
                 Ok(Performed::Event(Event::Committed))
             }
             (Step::RestoreRecord, _) => {

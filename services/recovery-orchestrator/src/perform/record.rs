@@ -5,13 +5,17 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
 use salvor_core::{
-    id::LiveId,
+    evidence::{Asked, RestoreMode},
+    id::{LiveId, SnapshotName},
     plan::Inputs,
-    saga::{Part, capture::Saved},
+    saga::{Part, Pending, capture::Saved},
 };
 use salvor_proto::{Error, convert, error::Code, registry::v1 as pb, time::timestamp};
 
 use crate::runner::Run;
+
+/// As many as the registry takes.
+const MAX_PENDING: usize = 100;
 
 /// A marked record: its version, and the copy from before.
 pub(super) struct Claim {
@@ -71,12 +75,12 @@ pub(super) async fn material(run: &Run) -> Result<pb::OpenSandboxMaterialRespons
 }
 
 /// Marks the record active again, speaking of `live`, with what its posture came to, and with the snapshot whose content it
-/// has now, if it was made from one: what a recovery right after this one would put back.
+/// has now, if it was made from one, and how that went: what a recovery right after this one would put back.
 pub(super) async fn commit(
     run: &Run,
     live: &LiveId,
     posture: &Part,
-    restored: Option<&Saved>,
+    restored: Option<(&Saved, Option<&Part>)>,
 ) -> Result<(), Error> {
     let mut record = run.world.registry.sandbox(run.target()).await?;
     let done = record.state() == pb::sandbox::State::Active && record.live_id == live.as_str();
@@ -93,9 +97,11 @@ pub(super) async fn commit(
     {
         fields.push("posture");
     }
-    if let Some(saved) = restored {
-        let (_, of) = run.header.plan.inputs.identity_of(&saved.name, run.target());
+    if let Some((saved, data)) = restored {
+        let inputs = &run.header.plan.inputs;
+        let (_, of) = inputs.identity_of(&saved.name, run.target());
         note_complete(&mut record, saved, &of);
+        note_restored(&mut record, &inputs.asked, &saved.name, data);
         fields.push("snapshot_status");
     }
     run.world.registry.update(record, &fields, Some(run.fence())).await.map(|_| ())
@@ -108,6 +114,32 @@ pub(super) fn note_complete(record: &mut pb::Sandbox, saved: &Saved, of: &LiveId
     status.last_complete_time = Some(timestamp(saved.begun.0));
     status.last_complete_bytes = saved.bytes;
     status.last_complete_live_id = of.to_string();
+}
+
+/// Writes into the record of which snapshots something is still to be put back, so that they are kept. Of one that came back
+/// whole nothing is; of none, if a caller had chosen that one by name.
+pub(super) fn note_restored(
+    record: &mut pb::Sandbox,
+    asked: &Asked,
+    from: &SnapshotName,
+    data: Option<&Part>,
+) {
+    let pending = &mut record.snapshot_status.get_or_insert_default().pending_restores;
+    let whole = asked.paths.is_empty() && asked.mode == RestoreMode::Replace;
+    match data {
+        Some(Part::Restored { .. }) if whole && asked.snapshot.is_some() => pending.clear(),
+        Some(Part::Restored { .. }) if whole => pending.retain(|name| name != from.as_str()),
+        Some(Part::Pending(owed)) if owed.iter().any(is_of_a_file) => {
+            if pending.len() < MAX_PENDING && !pending.iter().any(|name| name == from.as_str()) {
+                pending.push(from.to_string());
+            }
+        }
+        _ => {}
+    }
+}
+
+const fn is_of_a_file(owed: &Pending) -> bool {
+    matches!(owed, Pending::NotRestored { .. } | Pending::MoreNotRestored { .. })
 }
 
 /// Turns the record into a tombstone.
@@ -174,3 +206,6 @@ fn claimed_entry(event: &str) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(event).ok()?;
     Some(value.get("Claimed")?.get("entry")?.as_str()?.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

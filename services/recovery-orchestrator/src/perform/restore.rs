@@ -11,7 +11,7 @@ use salvor_core::{
 use salvor_proto::Error;
 
 use super::{
-    note::{Tried, note},
+    note::{Tried, note, note_restore},
     record,
     revive::recorded,
     watch,
@@ -44,8 +44,9 @@ impl Perform for Restore {
                 let filled = workspace::refill::<Self>(run, step, at, &into.from, refill).await?;
                 Ok(filled.map(Event::Refill))
             }
-            (Step::Note, State::Settled { saved, .. }) => {
+            (Step::Note, State::Settled { saved, data, .. }) => {
                 note(run, saved.as_ref().map(Tried::Saved), None).await?;
+                note_restore(run, data).await?;
                 Ok(Performed::Event(Event::Noted))
             }
             (Step::Note, State::Unsaved(why)) => {

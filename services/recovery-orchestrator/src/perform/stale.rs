@@ -80,9 +80,10 @@ impl Perform for StaleRecovery {
                     Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
                 }))
             }
-            (Step::Commit, State::Proving { fresh, content, proofs, .. }) => {
+            (Step::Commit, State::Proving { fresh, content, data, proofs }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
-                record::commit(run, &fresh.live, posture, content.restore.as_ref()).await?;
+                let restored = content.restore.as_ref().map(|saved| (saved, data.as_ref()));
+                record::commit(run, &fresh.live, posture, restored).await?;
                 let roots = &run.header.plan.inputs.snapshot_roots;
                 let data = if roots.is_empty() { Part::Gone } else { Part::Lost };
                 Ok(Performed::Event(Event::Committed { data }))

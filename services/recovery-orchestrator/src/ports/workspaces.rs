@@ -323,16 +323,43 @@ impl Adapter {
         pruning: Pruning,
         progress: &Progress,
     ) -> Ended<pb::PruneReport> {
-        let Pruning { retention, in_use, reclaim_space, request_id } = pruning;
-        let request = pb::PruneSnapshotsRequest {
-            sandbox: Some(reference(permit.target())),
+        let leave = Some(self::permit(&permit));
+        let request =
+            pb::PruneSnapshotsRequest { permit: leave, ..prune_request(permit.target(), pruning) };
+        self.pruned(request, progress).await
+    }
+
+    /// What a prune would take away, and what it would keep and why. Deletes nothing, so it needs no permit.
+    pub async fn would_prune(&self, name: &RecordName, pruning: Pruning) -> Ended<pb::PruneReport> {
+        let request =
+            pb::PruneSnapshotsRequest { validate_only: true, ..prune_request(name, pruning) };
+        self.pruned(request, &Progress::new(None)).await
+    }
+
+    /// Takes one snapshot away by name; one that is not there is gone already.
+    pub async fn delete_snapshot(
+        &self,
+        permit: Permit,
+        snapshot: &SnapshotName,
+        allow_last: bool,
+    ) -> Ended<()> {
+        let request = pb::DeleteSnapshotRequest {
+            name: snapshot.to_string(),
             permit: Some(self::permit(&permit)),
-            retention: Some(retention),
-            in_use,
-            reclaim_space,
-            validate_only: false,
-            request_id,
+            allow_last,
         };
+        match self.client().delete_snapshot(request).await {
+            Ok(_) => Ended::With(()),
+            Err(status) if is_salvors(&status, Code::NotFound) => Ended::With(()),
+            Err(status) => refused(&status),
+        }
+    }
+
+    async fn pruned(
+        &self,
+        request: pb::PruneSnapshotsRequest,
+        progress: &Progress,
+    ) -> Ended<pb::PruneReport> {
         let begun = self.client().prune_snapshots(request).await;
         let begun = begun.map(|answer| answer.into_inner().operation);
         self.finished(begun, progress, |result| match result {
@@ -411,6 +438,19 @@ fn why_not(status: &Status) -> Why {
     }
 }
 
+fn prune_request(of: &RecordName, pruning: Pruning) -> pb::PruneSnapshotsRequest {
+    let Pruning { retention, in_use, reclaim_space, request_id } = pruning;
+    pb::PruneSnapshotsRequest {
+        sandbox: Some(reference(of)),
+        permit: None,
+        retention: Some(retention),
+        in_use,
+        reclaim_space,
+        validate_only: false,
+        request_id,
+    }
+}
+
 fn verification(result: pb::operation::Result) -> Option<pb::VerifyReport> {
     match result {
         pb::operation::Result::Verification(report) => Some(report),
@@ -439,6 +479,7 @@ fn refused<T>(status: &Status) -> Ended<T> {
 fn cause(reason: &str) -> Cause {
     match reason {
         "LEAVES_ROOT" => Cause::SnapshotUnusable,
+        "LAST_SNAPSHOT" => Cause::SnapshotInUse,
         _ if reason.starts_with("SNAPSHOT_") => Cause::SnapshotUnusable,
         "NO_REPOSITORY" => Cause::RepositoryFailed,
         _ if reason.starts_with("REPOSITORY_") => Cause::RepositoryFailed,

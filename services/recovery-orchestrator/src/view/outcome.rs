@@ -199,6 +199,10 @@ fn untouched(header: &Header) -> String {
         }
         SagaKind::Restore => format!("What {target} is recorded to be has not changed"),
         SagaKind::Copy => format!("{target} was only read, and nothing is left of the copy"),
+        SagaKind::Prune if !header.plan.inputs.asked.delete.is_empty() => format!(
+            "{target} was not looked at; of the snapshots that were named, those are left that \
+             salvor snapshot list --all {target} shows"
+        ),
         SagaKind::Prune => {
             format!("{target} was not looked at; its newest complete snapshot is kept in any case")
         }
@@ -210,6 +214,11 @@ fn untouched(header: &Header) -> String {
 
 fn after_setback(header: &Header, setback: &Setback) -> String {
     let target = header.target();
+    let asked = &header.plan.inputs.asked;
+    if header.saga() == SagaKind::Prune && !asked.delete.is_empty() {
+        let again = crate::words::prune_again(target, asked);
+        return format!("salvor snapshot list --all {target}  # then, if they are to go: {again}");
+    }
     let again = match header.saga() {
         SagaKind::Snapshot => "snapshot create",
         SagaKind::Restore | SagaKind::Copy => "snapshot list",

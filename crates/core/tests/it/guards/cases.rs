@@ -80,6 +80,7 @@ pub(super) fn all() -> Vec<Case> {
         workspace::about_reading(),
         workspace::about_writing(),
         workspace::about_copies(),
+        workspace::about_deleting(),
     ]
     .into_iter()
     .flatten()

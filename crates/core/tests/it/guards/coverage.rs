@@ -39,6 +39,8 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::SnapshotIncomplete { .. } => "SnapshotIncomplete",
         Denial::SnapshotOfAnother { .. } => "SnapshotOfAnother",
         Denial::SnapshotLacksRoot { .. } => "SnapshotLacksRoot",
+        Denial::SnapshotInUse { .. } => "SnapshotInUse",
+        Denial::LastSnapshot { .. } => "LastSnapshot",
         Denial::NotReachable { .. } => "NotReachable",
         Denial::StartFirst { .. } => "StartFirst",
         Denial::ContainerNotFound => "ContainerNotFound",
@@ -49,7 +51,7 @@ const fn variant(denial: &Denial) -> &'static str {
 }
 
 /// As many as there are arms above.
-const VARIANTS: usize = 29;
+const VARIANTS: usize = 31;
 
 #[test]
 fn every_denial_is_reached() {

@@ -46,6 +46,7 @@ pub(super) fn good(saga: SagaKind) -> Evidence {
         repository: true,
         compute: Fact::known(Vec::new(), ago(60)),
         copy: Fact::known(None, ago(70)),
+        doomed: Fact::known(Vec::new(), ago(50)),
         asked: Asked::default(),
         accepted_loss: None,
     };
@@ -122,6 +123,7 @@ pub(super) fn record() -> Record {
         annotations: BTreeMap::from([("note".to_owned(), "b".to_owned())]),
         snapshot_roots: vec!["/sandbox".into()],
         last_snapshot: None,
+        pending_restores: Vec::new(),
         snapshot_rules: Some("0a1e".into()),
         snapshot_excludes: Vec::new(),
         config_files: vec!["/sandbox/config.json".into()],

@@ -6,7 +6,7 @@ use salvor_core::{
         Channel, Gateway, GatewayIdentity, Live, Phase, Posture, Present, ProviderState, Record,
         RecordState, Snapshot,
     },
-    id::SandboxPath,
+    id::{SandboxPath, SnapshotName},
     name::RecordName,
     plan::Inputs,
 };
@@ -21,7 +21,12 @@ pub(super) fn holds(saga: SagaKind, evidence: &Evidence) -> bool {
     let now = evidence.now;
     let active = seen(&evidence.record, now).filter(|r| r.state == RecordState::Active);
     if saga == SagaKind::Prune {
-        return active.is_some() && seen(&evidence.snapshot, now).is_some();
+        return active.is_some_and(|record| {
+            seen(&evidence.snapshot, now).is_some_and(|newest| {
+                let mut asked = evidence.asked.delete.iter();
+                asked.all(|name| may_go(name, record, newest.as_ref(), evidence))
+            })
+        });
     }
     let (Some(record), Some(gateway), Some(live)) =
         (active, seen(&evidence.gateway, now), seen(&evidence.live, now))
@@ -73,6 +78,25 @@ pub(super) fn holds(saga: SagaKind, evidence: &Evidence) -> bool {
             long_enough(gateway.healthy_since, now) && destroyable(record, live, evidence)
         }
     }
+}
+
+fn may_go(
+    name: &SnapshotName,
+    record: &Record,
+    newest: Option<&Snapshot>,
+    evidence: &Evidence,
+) -> bool {
+    let Some(doomed) = seen(&evidence.doomed, evidence.now) else { return false };
+    let mut held = doomed.iter().filter(|doomed| doomed.snapshot.name == *name);
+    held.next().is_some_and(|doomed| {
+        let brings_back = doomed.newest
+            || newest.is_some_and(|newest| newest.name == *name)
+            || record.last_snapshot.as_ref().is_some_and(|last| last == name)
+            || record.pending_restores.iter().any(|owed| owed == name);
+        doomed.snapshot.of == evidence.target
+            && !doomed.in_use
+            && (evidence.asked.allow_last || !brings_back)
+    })
 }
 
 fn seen<T>(fact: &Fact<T>, now: Timestamp) -> Option<&T> {

@@ -17,7 +17,7 @@ use salvor_core::{
 
 /// Causes that the first version could write. Golden files only grow, so what is newer comes at the end of a list.
 pub(super) fn first_causes() -> Vec<Cause> {
-    let newer = [Cause::SnapshotUnusable, Cause::RepositoryFailed];
+    let newer = [Cause::SnapshotUnusable, Cause::RepositoryFailed, Cause::SnapshotInUse];
     Cause::ALL.into_iter().filter(|cause| !newer.contains(cause)).collect()
 }
 

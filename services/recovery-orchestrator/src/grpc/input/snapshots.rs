@@ -22,6 +22,8 @@ const MAX_PATHS: usize = 1000;
 const MAX_PATH: usize = 4096;
 /// As much as a record takes.
 const MAX_KEPT: i32 = 10_000;
+/// So many snapshots can be deleted at once.
+const MAX_DELETED: usize = 100;
 
 pub(in crate::grpc) fn snapshot_sandbox(
     request: &pb::SnapshotSandboxRequest,
@@ -43,7 +45,7 @@ pub(in crate::grpc) fn snapshot_sandbox(
 pub(in crate::grpc) fn restore_sandbox(request: &pb::RestoreSandboxRequest) -> Result<Ask, Error> {
     let name = record(&request.name)?;
     let asked = Asked {
-        snapshot: Some(exact(&request.snapshot, &name)?),
+        snapshot: Some(exact("snapshot", &request.snapshot, &name)?),
         other_sandbox: request.allow_other_sandbox,
         mode: mode(request.mode)?,
         paths: paths("paths", &request.paths, MAX_PATHS)?,
@@ -72,7 +74,7 @@ pub(in crate::grpc) fn drill_sandbox(request: &pb::DrillSandboxRequest) -> Resul
     let name = record(&request.name)?;
     let snapshot = match request.snapshot.as_str() {
         "" => None,
-        text => Some(exact(text, &name)?),
+        text => Some(exact("snapshot", text, &name)?),
     };
     let copy = Some(CopyTo { sandbox: scratch()?, keep: false });
     let asked = Asked { snapshot, copy, ..Asked::default() };
@@ -96,6 +98,28 @@ pub(in crate::grpc) fn prune_sandbox_snapshots(
     })
 }
 
+pub(in crate::grpc) fn delete_sandbox_snapshots(
+    request: &pb::DeleteSandboxSnapshotsRequest,
+) -> Result<Ask, Error> {
+    let name = record(&request.name)?;
+    let given = &request.snapshots;
+    if !(1..=MAX_DELETED).contains(&given.len()) {
+        let problem = format!("has {} names; must have 1 to {MAX_DELETED}", given.len());
+        return Err(Error::invalid("snapshots", problem));
+    }
+    let mut delete: Vec<SnapshotName> =
+        given.iter().map(|text| exact("snapshots", text, &name)).collect::<Result<_, _>>()?;
+    // In any order, and however often, it is the same request.
+    delete.sort();
+    delete.dedup();
+    let asked = Asked { delete, allow_last: request.allow_last, ..Asked::default() };
+    Ok(Ask {
+        request_id: request_id(&request.request_id)?,
+        validate_only: request.validate_only,
+        ..ask(name, Request::Prune, asked)
+    })
+}
+
 fn ask(name: RecordName, request: Request, asked: Asked) -> Ask {
     Ask {
         name,
@@ -110,14 +134,14 @@ fn ask(name: RecordName, request: Request, asked: Asked) -> Ask {
 }
 
 /// A snapshot of the gateway that owns the record, by its exact name.
-fn exact(text: &str, of: &RecordName) -> Result<SnapshotName, Error> {
+fn exact(field: &str, text: &str, of: &RecordName) -> Result<SnapshotName, Error> {
     let Some(name) = snapshot(text)? else {
-        return Err(Error::invalid("snapshot", "must be given"));
+        return Err(Error::invalid(field, "must be given"));
     };
     let owner = of.owner().to_string();
     if !name.as_str().starts_with(&format!("{owner}/snapshots/")) {
         let problem = format!("must be one of {owner}, which owns the sandbox");
-        return Err(Error::invalid("snapshot", problem));
+        return Err(Error::invalid(field, problem));
     }
     Ok(name)
 }

@@ -29,6 +29,8 @@ const MAX_ARGUMENT: usize = 32 << 10;
 const MAX_COMMAND: usize = 192 << 10;
 /// A sentence or two, in bytes.
 const MAX_SAID: usize = 4 << 10;
+/// Snapshots of which something is still to be put back.
+const MAX_PENDING: usize = 100;
 
 /// Checks what the owner wants of snapshots.
 pub(super) fn rules(rules: &SnapshotRules) -> Result<(), Error> {
@@ -58,6 +60,10 @@ pub(super) fn status(name: &str, status: &SnapshotStatus) -> Result<(), Error> {
     time(&format!("{FIELD}.last_complete_time"), status.last_complete_time.as_ref())?;
     text(&format!("{FIELD}.last_complete_live_id"), &status.last_complete_live_id, 128)?;
     time(&format!("{FIELD}.last_attempt_time"), status.last_attempt_time.as_ref())?;
+    count(&format!("{FIELD}.pending_restores"), status.pending_restores.len(), MAX_PENDING)?;
+    for (index, pending) in status.pending_restores.iter().enumerate() {
+        snapshot_name(name, &format!("{FIELD}.pending_restores[{index}]"), pending)?;
+    }
     size(&format!("{FIELD}.last_attempt_problem"), status.last_attempt_problem.len(), MAX_SAID)?;
     status.last_drill.as_ref().map_or(Ok(()), |drill| self::drill(name, drill))
 }

@@ -1,14 +1,17 @@
 //! What holds the workspace, broken; and what cannot be read or written.
 
 use salvor_core::{
-    Denial, Fact, FactName, SagaKind, Why,
-    evidence::{Channel, CopyTo, Live, Phase},
+    Denial, Evidence, Fact, FactName, SagaKind, Why,
+    evidence::{Channel, CopyTo, Doomed, Live, Phase, Snapshot},
 };
 
 use super::{Case, case};
 use crate::guards::good::{
-    RECORDED_ID, SNAPSHOT, ago, hold, leave, present, record_of, see, snapshot_of,
+    RECORDED_ID, SNAPSHOT, ago, hold, leave, present, record_of, see, snapshot, snapshot_of,
 };
+
+/// Another one of the sandbox's.
+const OLD: &str = "gateways/lab/snapshots/01d";
 
 /// Without its snapshot a failed sandbox has nothing that holds its files.
 const ALSO_UNSAVED: &[&str] = &["workspace_can_be_saved"];
@@ -36,7 +39,11 @@ pub(super) fn about_snapshots() -> Vec<Case> {
             "which snapshots the repository holds is not known: the gateway failed inside",
             |e| e.snapshot = Fact::unknown(Why::Internal, "locked"),
         )
-        .also(&["chosen_snapshot_fits", "workspace_can_be_saved"]),
+        .also(&[
+            "chosen_snapshot_fits",
+            "named_snapshots_can_go",
+            "workspace_can_be_saved",
+        ]),
         fits(
             incomplete(),
             "SNAPSHOT_INCOMPLETE",
@@ -310,6 +317,98 @@ pub(super) fn about_writing() -> Vec<Case> {
             |e| record_of(e).posture = crate::guards::good::record().posture,
         ),
     ]
+}
+
+/// An old snapshot of the sandbox's is to be deleted by name.
+fn doom(e: &mut Evidence, change: fn(&mut Doomed)) {
+    let old = Snapshot { name: OLD.into(), begun: ago(900_000), ..snapshot() };
+    let mut doomed = Doomed { snapshot: old, newest: false, in_use: false };
+    change(&mut doomed);
+    e.asked.delete = vec![doomed.snapshot.name.clone()];
+    e.doomed = Fact::known(vec![doomed], ago(50));
+}
+
+pub(super) fn about_deleting() -> Vec<Case> {
+    let go = |denial, reason, sentence, spoil| {
+        case("named_snapshots_can_go", denial, reason, sentence, spoil)
+    };
+    let last = |name: &str, sentence, spoil| {
+        go(Denial::LastSnapshot { name: name.into() }, "LAST_SNAPSHOT", sentence, spoil)
+    };
+    const LAST_OLD: &str = "gateways/lab/snapshots/01d is what the workspace would be brought back \
+                            from: it is the newest complete one, or the record names it";
+    const LAST_NEW: &str = "gateways/lab/snapshots/5a17 is what the workspace would be brought back \
+                            from: it is the newest complete one, or the record names it";
+    let other = "gateways/lab/workspaces/default/sandboxes/other";
+    vec![
+        go(
+            Denial::SnapshotNotFound { name: Some(OLD.into()) },
+            "SNAPSHOT_NOT_FOUND",
+            "the repository of the gateway's adapter holds no gateways/lab/snapshots/01d",
+            |e| e.asked.delete = vec![OLD.into()],
+        ),
+        go(
+            Denial::SnapshotOfAnother {
+                name: OLD.into(),
+                of: other.parse().unwrap(),
+                live: RECORDED_ID.into(),
+            },
+            "SNAPSHOT_OF_ANOTHER",
+            "gateways/lab/snapshots/01d was taken of \
+             gateways/lab/workspaces/default/sandboxes/other as incarnation sb-recorded, which is \
+             not the recorded one",
+            |e| {
+                let other = "gateways/lab/workspaces/default/sandboxes/other";
+                doom(e, |_| ());
+                let Fact::Known { value, .. } = &mut e.doomed else { unreachable!() };
+                value[0].snapshot.of = other.parse().unwrap();
+            },
+        ),
+        // Whatever the caller gives up.
+        go(
+            Denial::SnapshotInUse { name: OLD.into() },
+            "SNAPSHOT_IN_USE",
+            "a recovery that is open rests on gateways/lab/snapshots/01d",
+            |e| {
+                doom(e, |doomed| doomed.in_use = true);
+                e.asked.allow_last = true;
+            },
+        ),
+        // The newest one of any incarnation.
+        last(OLD, LAST_OLD, |e| doom(e, |doomed| doomed.newest = true)),
+        // The one that a recovery would choose.
+        last(SNAPSHOT, LAST_NEW, |e| doom(e, |doomed| doomed.snapshot.name = SNAPSHOT.into())),
+        // The one that the incarnation was made from.
+        last(OLD, LAST_OLD, |e| {
+            doom(e, |_| ());
+            record_of(e).last_snapshot = Some(OLD.into());
+        }),
+        // The one that something is still to be put back from.
+        last(OLD, LAST_OLD, |e| {
+            doom(e, |_| ());
+            record_of(e).pending_restores = vec![OLD.into()];
+        }),
+    ]
+}
+
+#[test]
+fn what_nothing_names_can_go_and_the_last_one_if_that_is_allowed() {
+    let refused = |change: fn(&mut Evidence)| {
+        let mut evidence = crate::guards::good::good(SagaKind::Prune);
+        change(&mut evidence);
+        super::refused(SagaKind::Prune, &evidence).len()
+    };
+    assert_eq!(refused(|e| doom(e, |_| ())), 0);
+    assert_eq!(refused(|e| doom(e, |doomed| doomed.snapshot.complete = false)), 0);
+    assert_eq!(refused(|e| doom(e, |doomed| doomed.newest = true)), 1);
+    assert_eq!(
+        refused(|e| {
+            doom(e, |doomed| doomed.newest = true);
+            record_of(e).last_snapshot = Some(OLD.into());
+            e.asked.allow_last = true;
+        }),
+        0
+    );
 }
 
 pub(super) fn about_copies() -> Vec<Case> {

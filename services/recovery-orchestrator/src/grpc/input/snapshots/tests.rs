@@ -82,6 +82,26 @@ fn a_drill_has_a_throw_away_name_of_its_own() {
 }
 
 #[test]
+fn deletes_name_one_gateways_snapshots_in_no_order() {
+    let snapshot = |digits: &str| format!("gateways/lab/snapshots/{}", digits.repeat(32));
+    let delete = |snapshots: Vec<String>| {
+        let request =
+            pb::DeleteSandboxSnapshotsRequest { name: name(), snapshots, ..Default::default() };
+        delete_sandbox_snapshots(&request)
+    };
+    let (one, two) = (snapshot("ab"), snapshot("cd"));
+    let asked =
+        |names: &[&String]| delete(names.iter().map(|&name| name.clone()).collect()).unwrap().asked;
+    assert_eq!(asked(&[&two, &one, &two]), asked(&[&one, &two]));
+    assert_eq!(asked(&[&one, &two]).delete.len(), 2);
+    let elsewhere = one.replace("lab", "other");
+    for wrong in [vec![], vec![one.clone(); 101], vec![one.clone(), elsewhere], vec![String::new()]]
+    {
+        assert_eq!(field(delete(wrong).unwrap_err()), "snapshots");
+    }
+}
+
+#[test]
 fn a_retention_keeps_something() {
     let prune = |retention| {
         let request =
