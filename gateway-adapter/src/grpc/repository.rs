@@ -20,6 +20,7 @@ use salvor_proto::gateway::v1::{
 use salvor_proto::registry::v1::Retention;
 
 use super::{Service, parse};
+use crate::next_step::NextStep;
 use crate::operations::{Handle, cancelled};
 use crate::permit::{Permit, Verb, reference, uuid};
 use crate::store::{OnProgress, Prune, SnapshotName, Step, Store, StoreError};
@@ -232,7 +233,7 @@ fn last(target: &RecordName, name: &SnapshotName) -> Error {
          brought back as it last was. Nothing was deleted"
     );
     Error::new(Code::Refused, "LAST_SNAPSHOT", text)
-        .next_step(format!("salvor snapshot create {target}; or delete it with --allow-last"))
+        .next_step(NextStep::TakeAnother.of(&target.to_string()))
 }
 
 fn retention(rules: Option<Retention>) -> Result<Retention, Error> {

@@ -8,6 +8,7 @@ use salvor_proto::error::Code;
 use salvor_proto::gateway::v1 as pb;
 
 use super::SnapshotId;
+use crate::next_step::NextStep;
 
 /// Why the repository did not do what it was asked. Nothing in it is a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,26 +107,19 @@ impl StoreError {
     }
 
     /// What to run next.
-    fn next_step(&self) -> &'static str {
+    const fn next_step(&self) -> NextStep {
         match self {
-            Self::NoPassword { .. } | Self::WrongPassword { .. } => {
-                "give the adapter the repository's password (--repository-password-file), then ask again"
-            }
-            Self::NotARepository { .. } | Self::Misconfigured { .. } => {
-                "give the adapter an empty directory or a restic repository (--repository)"
-            }
+            Self::NoPassword { .. } | Self::WrongPassword { .. } => NextStep::GivePassword,
+            Self::NotARepository { .. } | Self::Misconfigured { .. } => NextStep::GiveRepository,
             Self::Damaged { .. } | Self::Missing { .. } | Self::Foreign { .. } => {
-                "salvor snapshot list # choose another one; then restic check --read-data on the repository"
+                NextStep::MendRepository
             }
-            Self::Full { .. } => "salvor snapshot prune # or give the repository more space",
-            Self::Unreachable { .. } => {
-                "check that the repository's storage is there, then ask again"
-            }
-            Self::NotFound(_) => "salvor snapshot list",
-            Self::PathNotFound { .. } => "salvor snapshot show SNAPSHOT # lists its roots",
-            Self::Aborted => "salvor snapshot create",
-            Self::Busy => "ask again when no capture runs: salvor snapshot list",
-            Self::OutOfOrder { .. } | Self::Internal(_) => "report it with the adapter's log",
+            Self::Full { .. } => NextStep::MakeSpace,
+            Self::Unreachable { .. } => NextStep::ReachRepository,
+            Self::NotFound(_) | Self::PathNotFound { .. } => NextStep::ListSnapshots,
+            Self::Aborted => NextStep::TakeSnapshot,
+            Self::Busy => NextStep::WaitForCaptures,
+            Self::OutOfOrder { .. } | Self::Internal(_) => NextStep::Report,
         }
     }
 
@@ -139,7 +133,7 @@ impl StoreError {
         pb::OperationFailure {
             reason: self.reason().to_owned(),
             message: self.to_string(),
-            next_step: self.next_step().to_owned(),
+            next_step: self.next_step().alone(),
         }
     }
 }
@@ -147,7 +141,8 @@ impl StoreError {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let (code, reason, _) = error.row();
-        let answer = Self::new(code, reason, error.to_string()).next_step(error.next_step());
+        let answer =
+            Self::new(code, reason, error.to_string()).next_step(error.next_step().alone());
         match error {
             StoreError::Unreachable { .. } | StoreError::Busy => {
                 answer.retry_after(Duration::from_secs(5))

@@ -17,6 +17,7 @@ use super::notes::{Notes, shown};
 use super::rules::{Rules, Verdict};
 use super::tree::{MAX_ENTRIES, Tree};
 use super::{Broken, Channel, Entry, Kind, Note, Reason};
+use crate::next_step::NextStep;
 use crate::operations::Handle;
 use crate::store::{Content, SnapshotId, Store, StoreError};
 
@@ -300,7 +301,7 @@ impl From<Error> for Stopped {
 fn too_many(side: &str) -> Error {
     let reason = Reason::TooManyEntries.as_str();
     let text = format!("{side} has more than the {MAX_ENTRIES} entries that are compared at once");
-    Error::new(Code::Exhausted, reason, text).next_step("ask for some of the paths only")
+    Error::new(Code::Exhausted, reason, text).next_step(NextStep::FewerPaths.alone())
 }
 
 fn leaves_root(path: &Path) -> Error {
@@ -310,7 +311,7 @@ fn leaves_root(path: &Path) -> Error {
         shown(path)
     );
     Error::new(Code::Refused, Reason::LeavesRoot.as_str(), text)
-        .next_step("salvor snapshot list # choose another one")
+        .next_step(NextStep::ChooseSnapshot.alone())
 }
 
 /// For a note of this module's users.
