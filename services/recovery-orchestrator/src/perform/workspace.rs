@@ -21,7 +21,7 @@ use tokio::time::sleep;
 
 use super::watch;
 use crate::{
-    ports::{Adapter, Ended, Filling, Reading},
+    ports::{Adapter, Ended, Filling, Reading, of_repository},
     runner::{Performed, Run, events},
 };
 
@@ -56,7 +56,7 @@ pub(super) async fn take<S: Saga>(run: &Run, take: Take) -> Result<Performed<Cap
         return Ok(Performed::Event(CaptureEvent::Refused(Cause::NotFound)));
     };
     let Some(rules) = rules(run).await? else {
-        return Ok(Performed::Event(CaptureEvent::Refused(Cause::Invalid)));
+        return Ok(Performed::Event(CaptureEvent::Refused(Cause::RulesChanged)));
     };
     let reading = Reading {
         live,
@@ -76,6 +76,10 @@ pub(super) async fn take<S: Saga>(run: &Run, take: Take) -> Result<Performed<Cap
     let work = adapter.take_snapshot(permit, reading, &run.progress);
     let Some(ended) = unless_stopping(run, work).await else { return Ok(Performed::Interrupted) };
     Ok(Performed::Event(match ended {
+        // A drill without its nonce could not fail.
+        Ended::With(snapshot) if take.nonce && snapshot.nonce.is_none() => {
+            CaptureEvent::Refused(Cause::NonceNotWritten)
+        }
         Ended::With(snapshot) => taken(&snapshot, take.verify),
         Ended::Refused(cause, why) => {
             tracing::warn!(recovery = %run.name(), why, "no snapshot was taken");
@@ -109,8 +113,9 @@ pub(super) async fn verify<S: Saga>(
     let Some(ended) = unless_stopping(run, work).await else { return Ok(Performed::Interrupted) };
     Ok(match ended {
         Ended::With(report) if report.intact => Performed::Event(CaptureEvent::Verified),
-        Ended::With(report) if report.unknown.is_some() => {
-            Performed::Wait(ParkReason::KeepsFailing(Cause::RepositoryFailed))
+        Ended::With(pb::VerifyReport { unknown: Some(unknown), .. }) => {
+            let cause = of_repository(convert::why(unknown.reason()));
+            Performed::Wait(ParkReason::KeepsFailing(cause))
         }
         Ended::With(report) => Performed::Event(CaptureEvent::Damaged(convert::gap(
             saved.name.as_str(),
@@ -223,17 +228,23 @@ async fn compare(
     })
 }
 
-/// What a drill has to find besides what the snapshot says of itself.
+/// What a drill has to find besides what the snapshot says of itself. A snapshot that was taken for this drill was to bear one: if
+/// it bears none, there is nothing that could be found.
 async fn sought(
     run: &Run,
     adapter: &Adapter,
     snapshot: &SnapshotName,
 ) -> Result<Option<pb::Nonce>, Cause> {
-    let copy = run.header.plan.inputs.asked.copy.as_ref();
-    if copy.is_none_or(|copy| copy.keep) {
+    let inputs = &run.header.plan.inputs;
+    if inputs.asked.copy.as_ref().is_none_or(|copy| copy.keep) {
         return Ok(None);
     }
-    adapter.nonce(snapshot).await
+    let borne = adapter.nonce(snapshot).await?;
+    let never_written = || {
+        let root = inputs.roots.first().map_or("", |root| root.as_str());
+        pb::Nonce { path: format!("{root}/.salvor-nonce"), ..pb::Nonce::default() }
+    };
+    Ok(borne.or_else(|| inputs.capture.map(|_| never_written())))
 }
 
 /// A nonce that was sought must have been found: that nobody says so is no proof of it.

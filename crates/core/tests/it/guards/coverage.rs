@@ -42,13 +42,14 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::NotReachable { .. } => "NotReachable",
         Denial::ContainerNotFound => "ContainerNotFound",
         Denial::PostureLocked => "PostureLocked",
+        Denial::NothingToMerge => "NothingToMerge",
         Denial::CopyExists { .. } => "CopyExists",
         Denial::DataLossNotAccepted => "DataLossNotAccepted",
     }
 }
 
 /// As many as there are arms above.
-const VARIANTS: usize = 28;
+const VARIANTS: usize = 29;
 
 #[test]
 fn every_denial_is_reached() {
