@@ -110,8 +110,9 @@ async fn a_sandbox_that_ends_under_the_reader_leaves_what_was_read() {
         let failure = failed(lab.run(request).await);
         assert_eq!(failure.reason, "NOT_READY");
         assert!(failure.message.contains("ERROR"), "{}", failure.message);
-        let sandbox = "gateways/dev/workspaces/default/sandboxes/coder";
-        assert_eq!(failure.next_step, format!("salvor status {sandbox}  # then ask again"));
+        let SandboxRef { gateway, workspace, sandbox } = lab.target.sandbox("coder").unwrap();
+        let name = format!("{gateway}/workspaces/{workspace}/sandboxes/{sandbox}");
+        assert_eq!(failure.next_step, format!("salvor status {name}  # then ask again"));
         assert_eq!(lab.snapshots().await, [bare(snapshot)]);
     }
 }
@@ -199,7 +200,7 @@ async fn who_may_not_is_refused_and_nothing_is_run() {
     let rootless = SnapshotWorkspaceRequest { rules: Some(rules(&[])), ..newer.clone() };
     let ok = SnapshotWorkspaceRequest { live_id: "another".into(), ..newer };
     // A wrong incarnation is found out by looking.
-    assert_eq!(failed(lab.run(ok).await).reason, "INCONSISTENT");
+    assert_eq!(failed(lab.run(ok).await).reason, "OTHER_INCARNATION");
     for (request, code) in [
         (older, Code::Aborted),
         (other, Code::FailedPrecondition),
