@@ -218,8 +218,12 @@ fn of_the_orchestrator() {
     for step in Step::ALL {
         assert_typed(&step.of(match step {
             Step::Wait | Step::Retry | Step::RunThatVersion => "recoveries/1",
-            Step::ListOpen | Step::Adopt | Step::AdoptOnceCreated | Step::AdoptOnceReady => NAME,
-            Step::Recover | Step::Plan => NAME,
+            Step::ListOpen
+            | Step::Adopt
+            | Step::AdoptOnceCreated
+            | Step::AdoptOnceReady
+            | Step::Recover
+            | Step::Plan => NAME,
             _ => "",
         }));
     }
@@ -250,9 +254,14 @@ fn of_the_registry() {
     use OfRegistry as Step;
     for step in Step::ALL {
         assert_typed(&step.of(match step {
-            Step::Status | Step::ReadAgain | Step::AddKey | Step::RenewMaterial => NAME,
-            Step::LeaveIt | Step::AcquireLease => NAME,
-            Step::SnapshotEntryAgain | Step::OfAnEarlierRecord => NAME,
+            Step::Status
+            | Step::ReadAgain
+            | Step::AddKey
+            | Step::RenewMaterial
+            | Step::LeaveIt
+            | Step::AcquireLease
+            | Step::SnapshotEntryAgain
+            | Step::OfAnEarlierRecord => NAME,
             _ => "",
         }));
     }
@@ -274,8 +283,11 @@ fn of_the_command_line() {
     let verified = snapshot().to_string();
     for step in NextStep::ALL {
         assert_typed(&step.of(match step {
-            NextStep::IsItMeant | NextStep::ListRecoveries => NAME,
-            NextStep::Status | NextStep::Connect | NextStep::DeclareRoot => NAME,
+            NextStep::IsItMeant
+            | NextStep::ListRecoveries
+            | NextStep::Status
+            | NextStep::Connect
+            | NextStep::DeclareRoot => NAME,
             NextStep::Wait => "recoveries/1",
             NextStep::WatchSince => "7",
             NextStep::ProbeGateway | NextStep::Repin => "gateways/g",

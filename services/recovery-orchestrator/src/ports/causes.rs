@@ -34,7 +34,7 @@ pub(super) fn of_reason(reason: &str) -> Option<Cause> {
         "NOT_READY" => Cause::WrongPhase,
         "CONTAINER_NOT_FOUND" | "NO_CONTAINER_RUNTIME" => Cause::ContainerMissing,
         "UNREADABLE" => Cause::ListingUnusable,
-        "UNAUTHENTICATED" | "PERMISSION_DENIED" => Cause::Denied,
+        "UNAUTHENTICATED" | "PERMISSION_DENIED" | "PERMIT_MISMATCH" => Cause::Denied,
         "FOREIGN_GATEWAY" | "VERSION_UNKNOWN" => Cause::WrongGateway,
         "UNAVAILABLE" | "DEADLINE_EXCEEDED" | "TLS_FAILED" | "UNIMPLEMENTED" | "RATE_LIMITED"
         | "WORKSPACE_MISSING" | "INCONSISTENT" | "UNEXPECTED" => Cause::GatewayFailed,
@@ -51,7 +51,6 @@ pub(super) fn of_reason(reason: &str) -> Option<Cause> {
         | "GATEWAY_NOT_REGISTERED"
         | "NOT_REGISTERED" => Cause::AdapterFailed,
         "INVALID_FIELD" | "REQUEST_ID_REUSED" | "PATH_NOT_FOUND" => Cause::Invalid,
-        "PERMIT_MISMATCH" => Cause::Denied,
         _ => return None,
     })
 }
