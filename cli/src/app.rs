@@ -10,6 +10,7 @@ use crate::args::{Cli, Color, Command, Format};
 use crate::client::chain;
 use crate::commands;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 
 /// Runs one command line.
@@ -60,7 +61,7 @@ fn not_understood(error: &clap::Error, typed: &[OsString]) -> Exit {
     if wants_json(typed) {
         let text = error.render().to_string();
         let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let failure = Failure::usage("USAGE", first).next("salvor --help");
+        let failure = Failure::usage("USAGE", first).next(NextStep::Help.of(""));
         Output::new(Format::Json, Color::Never).json(&failure.json());
     }
     Exit::Usage

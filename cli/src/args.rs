@@ -3,6 +3,7 @@
 //! Deliberately absent: a configuration file, and any default that depends on the working directory.
 
 mod adopt;
+mod again;
 mod gateway;
 mod global;
 mod local;

@@ -16,6 +16,7 @@ use tonic::Request;
 
 use crate::args::GlobalArgs;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 
 /// Of the registry.
 pub(crate) type Registry = RegistryServiceClient<TracedChannel>;
@@ -87,9 +88,8 @@ impl Clients {
         let address = heartbeat.map(|beat| beat.adapter_endpoint).unwrap_or_default();
         if address.is_empty() {
             let message = format!("no gateway-adapter has said yet that it serves {gateway}");
-            return Err(Failure::new(Exit::Undetermined, "ADAPTER_UNAVAILABLE", message).next(
-                "salvor gateways list  # once its gateway-adapter runs, or name it with --adapter",
-            ));
+            return Err(Failure::new(Exit::Undetermined, "ADAPTER_UNAVAILABLE", message)
+                .next(NextStep::StartAdapter.of("")));
         }
         self.adapter_at(&format!("the adapter of {gateway}"), &address)
     }
@@ -108,11 +108,7 @@ impl Clients {
         let endpoint = Endpoint::new(address).with_tls(tls).with_timeout(TIMEOUT);
         connect_lazy(&endpoint).map_err(|error| {
             let failure = Failure::usage("BAD_ADDRESS", format!("{source}: {}", chain(&error)));
-            if secure {
-                failure.next("give the authority of its certificate with --server-ca FILE")
-            } else {
-                failure
-            }
+            if secure { failure.next(NextStep::GiveAuthority.of("")) } else { failure }
         })
     }
 }

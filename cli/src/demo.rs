@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::args::DemoArgs;
 use crate::client::chain;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::render::Tone;
 use crate::up::stack::{DevGatewaySettings, Ports, Settings, Stack};
@@ -146,12 +147,12 @@ fn after_state(name: &str) -> String {
 
 fn too_long() -> Failure {
     let message = format!("the demonstration was not over after {} s", LIMIT.as_secs());
-    Failure::new(Exit::Waiting, "DEMO_TOO_LONG", message).next("salvor demo --log info")
+    Failure::new(Exit::Waiting, "DEMO_TOO_LONG", message).next(NextStep::DemoWithLog.of(""))
 }
 
 fn interrupted() -> Failure {
     let message = "interrupted; everything was ended and removed";
-    Failure::new(Exit::Waiting, "INTERRUPTED", message).next("salvor demo")
+    Failure::new(Exit::Waiting, "INTERRUPTED", message).next(NextStep::Demo.of(""))
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use salvor_runtime::channel::{Unanswered, unanswered};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
 
+use crate::next_step::NextStep;
+
 /// What stands below `--help`.
 pub(crate) const HELP: &str = "\
 Sandbox names:
@@ -189,14 +191,11 @@ impl From<Status> for Failure {
             violations: read.violations,
         };
         if failure.next_step.is_empty() && unanswered(&status) == Some(Unanswered::NotSent) {
-            UNREACHABLE.clone_into(&mut failure.next_step);
+            failure.next_step = NextStep::Up.of("");
         }
         failure
     }
 }
-
-const UNREACHABLE: &str =
-    "salvor up; if it runs elsewhere, say where with --registry, --orchestrator and --adapter";
 
 fn violation(violation: &Violation) -> Value {
     json!({

@@ -9,6 +9,7 @@ mod client;
 mod commands;
 mod demo;
 mod exit;
+mod next_step;
 mod output;
 mod progress;
 mod render;

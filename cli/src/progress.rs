@@ -13,6 +13,7 @@ use tonic::Code;
 
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::render::{recovery as render, words};
 
@@ -136,7 +137,7 @@ fn goes_on(name: &str, why: &str) -> Failure {
 }
 
 fn wait_step(name: &str) -> String {
-    format!("salvor recoveries wait {name}")
+    NextStep::Wait.of(name)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use salvor_proto::registry::v1::{
 
 use crate::client::{Clients, Registry};
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 
 /// How many records are looked through for a similar name.
 const SIMILAR_AMONG: i32 = 1_000;
@@ -34,7 +35,7 @@ pub(crate) enum Typed {
 pub(crate) fn parse(text: &str) -> Result<Typed, Failure> {
     let bad = |error: salvor_core::name::Error| {
         Failure::usage("BAD_NAME", format!("{text:?} is not a sandbox name: it {error}"))
-            .next("salvor list")
+            .next(NextStep::List.of(""))
     };
     if text.starts_with("gateways/") {
         return text.parse().map(Typed::Full).map_err(bad);
@@ -75,7 +76,7 @@ pub(crate) async fn record_or_default(
                     message: "no sandbox was named, and there is no default one".to_owned(),
                     ..failure
                 }
-                .next("salvor list; then name one, or: salvor default set NAME")
+                .next(NextStep::NameOne.of(""))
             } else {
                 failure
             })
@@ -98,7 +99,7 @@ pub(crate) async fn record(clients: &Clients, name: &str) -> Result<String, Fail
             "AMBIGUOUS_NAME",
             format!("{name:?} fits {several} records: {}", found.join(", ")),
         )
-        .next("name one of them in full")),
+        .next(NextStep::NameInFull.of(""))),
     }
 }
 
@@ -141,11 +142,9 @@ async fn missing(
     let failure =
         Failure::new(Exit::NotFound, "SANDBOX_NOT_FOUND", format!("no record is named {typed:?}"));
     Ok(match (fleet.sandboxes.is_empty(), similar(sandbox.as_str(), names)) {
-        (true, _) => {
-            failure.next("there are no records yet; capture a live sandbox: salvor adopt NAME")
-        }
-        (false, Some(name)) => failure.next(format!("salvor list; is {name} meant?")),
-        (false, None) => failure.next("salvor list"),
+        (true, _) => failure.next(NextStep::AdoptFirst.of("")),
+        (false, Some(name)) => failure.next(NextStep::IsItMeant.of(name)),
+        (false, None) => failure.next(NextStep::List.of("")),
     })
 }
 
@@ -175,7 +174,7 @@ pub(crate) fn gateway(text: &str) -> Result<GatewayName, Failure> {
     let label = text.strip_prefix("gateways/").unwrap_or(text);
     let gateway: Gateway = label.parse().map_err(|error| {
         Failure::usage("BAD_NAME", format!("{text:?} is not a gateway name: it {error}"))
-            .next("salvor gateways list")
+            .next(NextStep::ListGateways.of(""))
     })?;
     Ok(GatewayName(gateway))
 }
@@ -198,7 +197,9 @@ pub(crate) async fn to_adopt(
         }
         Typed::Full(_) => {
             let message = format!("{name} is not on the gateway that --gateway names");
-            return Err(Failure::usage("CONTRADICTION", message).next("leave --gateway out"));
+            return Err(
+                Failure::usage("CONTRADICTION", message).next(NextStep::LeaveGatewayOut.of(""))
+            );
         }
         Typed::Short { workspace, sandbox } => (workspace, sandbox),
     };
@@ -216,9 +217,9 @@ async fn only_gateway(clients: &Clients) -> Result<GatewayName, Failure> {
     match &gateways[..] {
         [only] => gateway(&only.name),
         [] => Err(Failure::new(Exit::NotFound, "NO_GATEWAY", "no gateway is registered")
-            .next("salvor gateways add NAME ENDPOINT")),
+            .next(NextStep::AddGateway.of(""))),
         _ => Err(Failure::usage("AMBIGUOUS_NAME", "several gateways are registered")
-            .next("say which with --gateway GATEWAY: salvor gateways list")),
+            .next(NextStep::NameGateway.of(""))),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::args::{DialectName, UpArgs, default_data_dir};
 use crate::client::{Clients, chain};
 use crate::commands::gateways;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::render::{Look, Tone, next, table};
 use stack::{DevGatewaySettings, Ports, Settings, Stack};
@@ -126,11 +127,12 @@ fn welcome(stack: &Stack, look: Look) -> String {
         )]);
     }
     text.push_str(&next(
-        if stack.devgateway_uri().is_some() {
-            "create a sandbox with any OpenShell client at the development gateway, then: salvor adopt --gateway dev"
+        &if stack.devgateway_uri().is_some() {
+            NextStep::AdoptFromDev
         } else {
-            "salvor gateways add NAME ENDPOINT, then: salvor adopt --gateway NAME; or see it work: salvor demo"
-        },
+            NextStep::FirstSteps
+        }
+        .of(""),
         look,
     ));
     text

@@ -9,6 +9,7 @@ mod compute;
 mod content;
 mod operations;
 mod parse;
+mod ready;
 mod refill;
 mod repository;
 
@@ -43,6 +44,7 @@ use tonic::{Request, Response, Status};
 use crate::authority::Authority;
 use crate::directory::Directory;
 use crate::gateway::Gateway;
+use crate::next_step::NextStep;
 use crate::operations::Operations;
 use crate::permit::{Permit, Verb, uuid};
 use crate::runtime::Runtime;
@@ -84,7 +86,7 @@ impl Service {
         self.store.as_ref().ok_or_else(|| {
             let text = "this adapter was given no snapshot repository. Nothing was sent";
             Error::new(Code::Refused, "NO_REPOSITORY", text)
-                .next_step("start the gateway-adapter with --repository")
+                .next_step(NextStep::GiveRepository.alone())
         })
     }
 
@@ -96,7 +98,8 @@ impl Service {
     async fn served(&self, name: &GatewayName) -> Result<Arc<Gateway>, Error> {
         self.gateway(name).await.map_err(|unknown| {
             let text = format!("{}. Nothing was sent", unknown.detail);
-            Error::not_found("GATEWAY_NOT_REGISTERED", text).next_step("salvor gateways list")
+            Error::not_found("GATEWAY_NOT_REGISTERED", text)
+                .next_step(NextStep::ListGateways.alone())
         })
     }
 

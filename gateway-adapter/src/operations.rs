@@ -14,8 +14,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::next_step::NextStep;
 use futures::FutureExt;
-use salvor_proto::error::{Code, NEXT_STEP, received};
+use salvor_proto::error::{Code, received};
 use salvor_proto::gateway::v1 as pb;
 use salvor_proto::gateway::v1::operation::{Kind, Result as Outcome};
 use salvor_proto::{Error, time};
@@ -228,8 +229,7 @@ impl Operations {
                 "this adapter knows no {name}: it was never begun here, or the adapter was \
                  restarted since. A finished snapshot is in the repository"
             );
-            Error::not_found("OPERATION_NOT_FOUND", text)
-                .next_step("salvor snapshot list; then the same request with the same request_id")
+            Error::not_found("OPERATION_NOT_FOUND", text).next_step(NextStep::AskForItAgain.alone())
         })
     }
 
@@ -266,7 +266,7 @@ fn reused(id: &str, known: &Work) -> Error {
     let text = format!(
         "request_id {id} names an operation of {kind} on {subject} already. Nothing was begun"
     );
-    Error::new(Code::Invalid, "REQUEST_ID_REUSED", text).next_step("use a fresh UUID")
+    Error::new(Code::Invalid, "REQUEST_ID_REUSED", text).next_step(NextStep::FreshId.alone())
 }
 
 fn full(open: usize) -> Error {
@@ -281,7 +281,7 @@ fn full(open: usize) -> Error {
 pub(crate) fn cancelled(subject: &str) -> pb::OperationFailure {
     let text = format!("the work on {subject} was cancelled before its end");
     let error = Error::new(Code::Cancelled, "CANCELLED", text);
-    failure(error.with(NEXT_STEP, "ask again with a fresh request_id"))
+    failure(error.next_step(NextStep::AskAgain.alone()))
 }
 
 // === impl Book ===

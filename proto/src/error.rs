@@ -165,7 +165,9 @@ impl Error {
         let Some(code) = received.reason.as_ref().map(|_| Code::of(status.code())) else {
             let message = format!("the {service} could not be asked: {}", status.message());
             return Self::new(Code::Unavailable, reason, message)
-                .next_step(format!("check that the {service} runs, then ask again"))
+                .next_step(format!(
+                    "salvor gateways list  # after the {service} was started, ask again"
+                ))
                 .retry_after(Duration::from_secs(2));
         };
         let mut metadata = received.metadata;

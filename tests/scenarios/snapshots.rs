@@ -20,6 +20,8 @@ use crate::{
     support::{AUTO, REBUILD, reason},
 };
 
+mod said;
+
 pub(super) const FILE: &str = "/sandbox/notes.txt";
 
 pub(super) fn options() -> Options {
@@ -266,6 +268,7 @@ async fn t13_a_drill_finds_its_nonce_and_leaves_nothing() {
     let noted = fleet.record(&name).await.unwrap().snapshot_status.unwrap();
     let told = noted.last_drill.unwrap();
     assert!(told.passed && told.with_nonce, "{told:#?}");
+    assert!(told.message.contains("the nonce was found"), "{told:#?}");
     assert_eq!((told.snapshot.clone(), told.recovery), (noted.last_complete, drill.name));
     assert_eq!(tree(&fleet, &id).await, before, "the nonce is taken away");
     assert_eq!(lab(&fleet).control.sandboxes().len(), 1, "the throw-away sandbox is gone");
@@ -389,6 +392,18 @@ async fn t02_what_can_overwrite_nothing_needs_no_snapshot_first() {
     assert_eq!(read(&fleet, "coder", &id, FILE).await, "kept");
     assert_eq!(read(&fleet, "coder", &id, "/sandbox/gone").await, "again");
     assert_eq!(listed(&fleet, true).await.len(), 1);
+    let said = back.result.unwrap().data.unwrap().message;
+    assert!(said.starts_with("what was missing was restored from snapshot"), "{said}");
+    assert!(said.contains("no content was compared, and what existed was left"), "{said}");
+    assert!(!said.contains("every file compared"), "{said}");
+
+    // Some of it only: that is said, too.
+    let part = pb::RestoreSandboxRequest { paths: vec![FILE.into()], ..restore(&name, &taken) };
+    let back = restored(&fleet, part).await;
+    assert_eq!(back.state(), State::Succeeded, "{back:#?}");
+    let said = back.result.unwrap().data.unwrap().message;
+    let compared = format!("every file at or below {FILE} compared; nothing else was looked at");
+    assert!(said.contains(&compared), "{said}");
     fleet.stop().await;
 }
 

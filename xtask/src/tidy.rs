@@ -3,6 +3,7 @@
 mod arrows;
 mod files;
 mod prose;
+mod steps;
 
 use std::{
     fs,
@@ -18,6 +19,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<String>> {
     let mut complaints = files::check(root, &sources)?;
     complaints.extend(arrows::check(root)?);
     complaints.extend(prose::check(root, &sources)?);
+    complaints.extend(steps::check(root, &sources)?);
     Ok(complaints)
 }
 

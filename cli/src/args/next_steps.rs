@@ -1,22 +1,33 @@
-//! Every next step that the orchestrator gives can be typed as it is printed.
+//! Every next step that is given anywhere can be typed as it is printed.
 
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use salvor_core::{
     Denial, Evidence, Fact, FactName, SagaKind, Timestamp, Verdict, Why,
     denial::RecordPart,
-    evidence::{Asked, Dialect, IdentityPart, Phase, RecordState},
+    evidence::{Asked, Channel, Dialect, IdentityPart, Phase, RecordState, RestoreMode, Retention},
     id::{SandboxPath, SnapshotName},
+    saga::{
+        Cause, Failed, ParkReason, Setback,
+        capture::{Gap, NotSaved},
+    },
 };
-use salvor_recovery_orchestrator::words::{after_verdict, next_step};
+use salvor_gateway_adapter::NextStep as OfAdapter;
+use salvor_proto::{Error, convert, error::received, registry::v1 as registry};
+use salvor_recovery_orchestrator::words::{
+    NextStep as OfOrchestrator, after_park, after_setback, after_verdict, again, next_step,
+};
+use salvor_registry::NextStep as OfRegistry;
+use tonic::Status;
 
 use super::Cli;
+use crate::next_step::NextStep;
 
 fn nothing_known() -> Evidence {
     Evidence {
         now: Timestamp(1),
-        target: "gateways/g/workspaces/w/sandboxes/s".parse().unwrap(),
+        target: NAME.parse().unwrap(),
         record: Fact::unknown(Why::NotAsked, ""),
         gateway: Fact::unknown(Why::Unavailable, ""),
         live: Fact::unknown(Why::Unavailable, ""),
@@ -74,16 +85,58 @@ fn denials() -> Vec<Denial> {
         Denial::StartFirst { phase: Phase::Stopped },
         Denial::ContainerNotFound,
         Denial::PostureLocked,
+        Denial::NothingToMerge,
         Denial::CopyExists { live: "a".into() },
         Denial::DataLossNotAccepted,
     ]);
     denials
 }
 
+/// The words of a command line as a shell reads them: quotes, and a remark behind a `#`.
+pub(super) fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '\\') => word.get_or_insert_default().extend(chars.next()),
+            (None, '#') if word.is_none() => break,
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    assert_eq!(quote, None, "{line}");
+    words.extend(word);
+    words
+}
+
 fn assert_typed(step: &str) {
-    let command = step.split('#').next().unwrap_or_default().split_whitespace();
-    let parsed = Cli::try_parse_from(command);
-    assert!(parsed.is_ok(), "{step}: {}", parsed.unwrap_err());
+    assert!(step.starts_with("salvor "), "{step}");
+    if let Err(error) = Cli::try_parse_from(words(step)) {
+        assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{step}: {error}");
+    }
+}
+
+const NAME: &str = "gateways/g/workspaces/w/sandboxes/s";
+
+/// With all that a request can ask for.
+fn all_asked() -> Asked {
+    Asked {
+        snapshot: Some(snapshot()),
+        other_sandbox: true,
+        mode: RestoreMode::MergeConfig,
+        paths: vec!["/sandbox/my notes".into(), "/sandbox/it's".into()],
+        roots: vec!["/sandbox/a b".into()],
+        channel: Some(Channel::Runtime),
+        full: true,
+        retention: Some(Retention { last: 50, hourly: 0, daily: 7, weekly: 4 }),
+        reclaim: true,
+        ..Asked::default()
+    }
 }
 
 #[test]
@@ -91,7 +144,160 @@ fn after_every_denial() {
     for saga in SagaKind::ALL {
         for denial in denials() {
             assert_typed(&next_step(saga, &denial, &nothing_known()));
+            let asked = Evidence { asked: all_asked(), ..nothing_known() };
+            assert_typed(&next_step(saga, &denial, &asked));
         }
+    }
+}
+
+#[test]
+fn what_is_asked_again_is_all_that_was_asked() {
+    let snapshot = snapshot();
+    let evidence = Evidence { asked: all_asked(), ..nothing_known() };
+    for (saga, typed) in [
+        (SagaKind::StaleRecovery, format!("salvor recover {NAME} --snapshot {snapshot}")),
+        (SagaKind::Revive, format!("salvor recover {NAME} --path revive")),
+        (SagaKind::Rebuild, format!("salvor rebuild {NAME} --snapshot {snapshot}")),
+        (
+            SagaKind::Snapshot,
+            format!("salvor snapshot create {NAME} --channel runtime --full --root '/sandbox/a b'"),
+        ),
+        (
+            SagaKind::Restore,
+            format!(
+                r"salvor snapshot restore {NAME} --snapshot {snapshot} --mode merge-config --path '/sandbox/my notes' --path '/sandbox/it'\''s' --from-other-sandbox"
+            ),
+        ),
+        (
+            SagaKind::Prune,
+            format!(
+                "salvor snapshot prune {NAME} --keep-last 50 --keep-daily 7 --keep-weekly 4 \
+                 --reclaim-space"
+            ),
+        ),
+        (SagaKind::Destroy, format!("salvor destroy {NAME}")),
+        (SagaKind::Copy, format!("salvor snapshot list {NAME}")),
+    ] {
+        assert_eq!(again(saga, &evidence), typed);
+        assert_typed(&typed);
+    }
+}
+
+#[test]
+fn after_every_setback_and_park() {
+    let gap =
+        || Gap { snapshot: snapshot(), path: None, reason: "ROOT_MISSING".to_owned(), count: 1 };
+    let mut setbacks = vec![
+        Setback::NeverReady(Failed { reason: "ImagePullFailed".to_owned(), exit_code: None }),
+        Setback::Stranger("a".into()),
+        Setback::Returned,
+        Setback::NotSaved(NotSaved::Incomplete(gap())),
+        Setback::NotSaved(NotSaved::Damaged(gap())),
+        Setback::RecordChanged,
+        Setback::Cancelled,
+    ];
+    setbacks.extend(Cause::ALL.map(Setback::Refused));
+    setbacks.extend(Cause::ALL.map(|cause| Setback::NotSaved(NotSaved::Refused(cause))));
+    for saga in SagaKind::ALL {
+        for setback in &setbacks {
+            let step = after_setback(saga, &nothing_known().target, setback);
+            assert_typed(&step);
+            // What would overwrite or delete is only shown.
+            assert!(!step.contains("--yes") && !step.contains("--accept"), "{step}");
+        }
+    }
+    let recovery = "recoveries/0195c1f0-0000-7000-8000-000000000000".into();
+    let parks =
+        [ParkReason::NotReadyInTime, ParkReason::NameTaken, ParkReason::RegistryUnavailable];
+    let keeps = Cause::ALL.map(ParkReason::KeepsFailing);
+    let unknown = Why::ALL.map(ParkReason::Undetermined);
+    for why in parks.into_iter().chain(keeps).chain(unknown) {
+        assert_typed(&after_park(&recovery, why));
+    }
+}
+
+#[test]
+fn of_the_orchestrator() {
+    use OfOrchestrator as Step;
+    for step in Step::ALL {
+        assert_typed(&step.of(match step {
+            Step::Wait | Step::Retry | Step::RunThatVersion => "recoveries/1",
+            Step::ListOpen
+            | Step::Adopt
+            | Step::AdoptOnceCreated
+            | Step::AdoptOnceReady
+            | Step::Recover
+            | Step::Plan => NAME,
+            _ => "",
+        }));
+    }
+}
+
+#[test]
+fn of_the_adapter() {
+    for step in OfAdapter::ALL {
+        match step {
+            OfAdapter::ShowSnapshot => assert_typed(&step.of(snapshot().as_str())),
+            OfAdapter::Status
+            | OfAdapter::ChooseSnapshot
+            | OfAdapter::ListSnapshots
+            | OfAdapter::MendRepository
+            | OfAdapter::CorrectRoots
+            | OfAdapter::MakeRootWritable
+            | OfAdapter::TakeAnother => {
+                assert_typed(&step.of(NAME));
+                assert_typed(&step.alone());
+            }
+            _ => assert_typed(&step.alone()),
+        }
+    }
+}
+
+#[test]
+fn of_the_registry() {
+    use OfRegistry as Step;
+    for step in Step::ALL {
+        assert_typed(&step.of(match step {
+            Step::Status
+            | Step::ReadAgain
+            | Step::AddKey
+            | Step::RenewMaterial
+            | Step::LeaveIt
+            | Step::AcquireLease
+            | Step::SnapshotEntryAgain
+            | Step::OfAnEarlierRecord => NAME,
+            _ => "",
+        }));
+    }
+}
+
+#[test]
+fn of_what_the_services_share() {
+    let step = |error: Error| received(&error.into()).next_step.unwrap();
+    for service in ["registry", "gateway-adapter"] {
+        let lost = Status::unavailable("connection refused");
+        assert_typed(&step(Error::relayed(&lost, service, "ADAPTER_UNAVAILABLE")));
+    }
+    let newer = registry::Sandbox { name: NAME.into(), state: 99, ..Default::default() };
+    assert_typed(&step(convert::record(&newer).unwrap_err()));
+}
+
+#[test]
+fn of_the_command_line() {
+    let verified = snapshot().to_string();
+    for step in NextStep::ALL {
+        assert_typed(&step.of(match step {
+            NextStep::IsItMeant
+            | NextStep::ListRecoveries
+            | NextStep::Status
+            | NextStep::Connect
+            | NextStep::DeclareRoot => NAME,
+            NextStep::Wait => "recoveries/1",
+            NextStep::WatchSince => "7",
+            NextStep::ProbeGateway | NextStep::Repin => "gateways/g",
+            NextStep::VerifyLonger => &verified,
+            _ => "",
+        }));
     }
 }
 

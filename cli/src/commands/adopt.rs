@@ -10,6 +10,7 @@ use super::request_id;
 use crate::args::AdoptArgs;
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::{render, resolve};
 
@@ -69,9 +70,7 @@ fn agent(text: &str) -> Result<Agent, Failure> {
     let (kind, version) = text.split_once('@').unwrap_or((text, ""));
     if kind.is_empty() {
         let message = format!("--agent {text:?} names no kind");
-        return Err(
-            Failure::usage("BAD_AGENT", message).next("--agent KIND or --agent KIND@VERSION")
-        );
+        return Err(Failure::usage("BAD_AGENT", message).next(NextStep::NameAgent.of("")));
     }
     Ok(Agent { kind: kind.to_owned(), version: version.to_owned() })
 }

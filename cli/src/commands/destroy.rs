@@ -30,7 +30,7 @@ pub(crate) async fn run(
     let name = resolve::record(clients, &args.name).await?;
     let digest = match &args.loss.accept_data_loss {
         Some(digest) => digest.clone(),
-        None => accepted(clients, &name, args.settle, output).await?,
+        None => accepted(clients, args, &name, output).await?,
     };
     let request = DestroySandboxRequest {
         name,
@@ -47,11 +47,11 @@ pub(crate) async fn run(
 /// Shows what would be lost, and the digest of the plan if a person accepts that.
 async fn accepted(
     clients: &Clients,
+    args: &DestroyArgs,
     name: &str,
-    settle: Duration,
     output: &Output,
 ) -> Result<String, Failure> {
-    let plan = settled_plan(clients, name, settle).await?;
+    let plan = settled_plan(clients, name, args.settle).await?;
     if let Some(first) = refusals(&plan).next() {
         output.message(&plan, render::plan::plan)?;
         let message =
@@ -62,7 +62,7 @@ async fn accepted(
         output.message(&plan, render::plan::plan)?;
         let message = format!("destroy of {name} needs its losses accepted; nothing was changed");
         return Err(Failure::new(Exit::Refused, "DATA_LOSS_NOT_ACCEPTED", message)
-            .next(format!("salvor destroy {name} --accept-data-loss {}", plan.digest)));
+            .next(args.accepting(name, &plan.digest)));
     }
     output.note(&render::plan::plan(&plan, output.err_look()));
     if typed(name, "destroy it for good", &mut io::stdin().lock(), output)? {

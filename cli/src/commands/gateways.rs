@@ -17,6 +17,7 @@ use super::request_id;
 use crate::args::{Credentials, GatewaysCommand};
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::{render, resolve};
 
@@ -109,7 +110,7 @@ async fn update(
 ) -> Result<Exit, Failure> {
     if paths.is_empty() {
         return Err(Failure::usage("NOTHING_TO_CHANGE", "no option says what to change")
-            .next("salvor gateways update --help"));
+            .next(NextStep::SayWhatToChange.of("")));
     }
     let mask = FieldMask { paths: paths.iter().map(|&path| path.to_owned()).collect() };
     let request = UpdateGatewayRequest { gateway: Some(gateway), update_mask: Some(mask) };
@@ -145,7 +146,7 @@ fn confirm(name: &str, output: &Output) -> Result<(), Failure> {
     let refused = |message: String| Failure::new(Exit::Refused, "NOT_CONFIRMED", message);
     if !io::stdin().is_terminal() {
         return Err(refused(format!("{name} keeps its pin: nobody can be asked here"))
-            .next(format!("salvor gateways repin {name} --yes")));
+            .next(NextStep::Repin.of(name)));
     }
     if typed(name, "believe it from now on", &mut io::stdin().lock(), output)? {
         Ok(())
@@ -183,7 +184,7 @@ fn credentials(given: Credentials) -> Result<Option<GatewayCredentials>, Failure
         Credentials { gateway_ca: Some(_), .. } => {
             let message = "--gateway-ca alone does not say how to authenticate";
             return Err(Failure::usage("INCOMPLETE_CREDENTIALS", message)
-                .next("add --token-file, or --gateway-cert and --gateway-key"));
+                .next(NextStep::AddCredentials.of("")));
         }
         Credentials { .. } => return Ok(None),
     };

@@ -28,7 +28,7 @@ pub(crate) async fn run(
         ..RecoverSandboxRequest::default()
     };
     if !args.yes && !args.run.validate_only && args.loss.accept_data_loss.is_none() {
-        let plan = accepted(clients, &request, output).await?;
+        let plan = accepted(clients, args, &request, output).await?;
         if loses_files(&plan) {
             request.accept_data_loss.clone_from(&plan.digest);
         }
@@ -40,6 +40,7 @@ pub(crate) async fn run(
 /// Shows what would be done, and answers the plan if a person agrees to it.
 async fn accepted(
     clients: &Clients,
+    args: &RebuildArgs,
     request: &RecoverSandboxRequest,
     output: &Output,
 ) -> Result<Plan, Failure> {
@@ -66,7 +67,7 @@ async fn accepted(
     if !can_ask(output) {
         output.message(&plan, render::plan::plan)?;
         let message = format!("rebuild of {name} was not confirmed; nothing was changed");
-        return Err(refused(message).next(format!("salvor rebuild {name} --yes")));
+        return Err(refused(message).next(args.agreed(name, &request.snapshot)));
     }
     output.note(&render::plan::plan(&plan, output.err_look()));
     let purpose = if loses_files(&plan) {

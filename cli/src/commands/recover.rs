@@ -10,6 +10,7 @@ use super::work::{finish, planned};
 use crate::args::{PlanArgs, RecoverArgs, RunArgs};
 use crate::client::{Clients, within};
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::render::{self, Look};
 use crate::resolve;
@@ -26,7 +27,7 @@ pub(crate) async fn plan(
                 "NAME_REQUIRED",
                 "a destroy is never of the default sandbox",
             )
-            .next("salvor plan --destroy NAME"));
+            .next(NextStep::NameToDestroy.of("")));
         }
         (name, _) => resolve::record_or_default(clients, name.as_deref()).await?,
     };
@@ -110,7 +111,7 @@ pub(super) async fn start(
 }
 
 fn nothing_to_do(name: &str, look: Look) -> String {
-    let next = render::next(&format!("salvor connect {name}"), look);
+    let next = render::next(&NextStep::Connect.of(name), look);
     format!("{name} is live: nothing to do\n{next}")
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(
         SnapshotCommand::Show(given) => read::show(clients, &given, output).await,
         SnapshotCommand::Verify(args) => verify::run(clients, &args, output).await,
         SnapshotCommand::Diff(args) => read::diff(clients, &args, output).await,
-        SnapshotCommand::Restore(args) => restore(clients, args, output).await,
+        SnapshotCommand::Restore(args) => restore(clients, &args, output).await,
         SnapshotCommand::Drill(args) => drill(clients, &args, output).await,
         SnapshotCommand::Prune(args) => prune(clients, &args, output).await,
         SnapshotCommand::Delete(args) => delete::run(clients, &args, output).await,
@@ -62,23 +62,23 @@ async fn create(clients: &Clients, args: CreateArgs, output: &Output) -> Result<
     see_through(clients, answer, run.validate_only, &run.wait, output).await
 }
 
-async fn restore(clients: &Clients, args: RestoreArgs, output: &Output) -> Result<Exit, Failure> {
+async fn restore(clients: &Clients, args: &RestoreArgs, output: &Output) -> Result<Exit, Failure> {
     let run = &args.run;
     let name = resolve::record(clients, &args.name).await?;
     let request = RestoreSandboxRequest {
         snapshot: resolve::snapshot::of_record(Some(&args.snapshot), &name)?,
         name,
         mode: RestoreMode::from(args.mode).into(),
-        copy_to: args.to.unwrap_or_default(),
+        copy_to: args.to.clone().unwrap_or_default(),
         allow_other_sandbox: args.from_other_sandbox,
-        paths: args.path,
+        paths: args.path.clone(),
         request_id: request_id(),
         validate_only: run.validate_only,
         settle_timeout: Some(duration(run.settle)),
     };
     let overwrites = request.copy_to.is_empty() && args.mode != ModeName::SkipExisting;
     if overwrites && !args.yes && !run.validate_only {
-        confirm(clients, &request, output).await?;
+        confirm(clients, args, &request, output).await?;
     }
     let answer = ask(clients, request, run.settle).await?;
     see_through(clients, answer, run.validate_only, &run.wait, output).await
@@ -95,6 +95,7 @@ async fn ask(
 /// Shows what would be overwritten, and fails unless a person agrees to it.
 async fn confirm(
     clients: &Clients,
+    args: &RestoreArgs,
     request: &RestoreSandboxRequest,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -102,9 +103,7 @@ async fn confirm(
     let refused = |message: String| Failure::new(Exit::Refused, "NOT_CONFIRMED", message);
     if !can_ask(output) {
         let message = format!("a restore overwrites what is in {name}; nothing was changed");
-        let snapshot = &request.snapshot;
-        return Err(refused(message)
-            .next(format!("salvor snapshot restore {name} --snapshot {snapshot} --yes")));
+        return Err(refused(message).next(args.agreed(name, &request.snapshot)));
     }
     let settle = request.settle_timeout.as_ref().map(salvor_proto::time::plain);
     let dry = RestoreSandboxRequest { validate_only: true, ..request.clone() };

@@ -8,6 +8,7 @@ use super::recoveries;
 use crate::args::WatchArgs;
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::{Output, to_json};
 use crate::progress::{Progress, follow};
 use crate::{render, resolve};
@@ -29,7 +30,7 @@ pub(crate) async fn run(
             let Some(recovery) = open.recoveries.first() else {
                 let message = format!("no recovery is open on {sandbox}");
                 return Err(Failure::new(Exit::NotFound, "NO_OPEN_RECOVERY", message)
-                    .next(format!("salvor recoveries list --sandbox {sandbox}")));
+                    .next(NextStep::ListRecoveries.of(&sandbox)));
             };
             one(clients, &recovery.name, output).await
         }
@@ -65,7 +66,7 @@ async fn records(clients: &Clients, start_revision: i64, output: &Output) -> Res
                 return Ok(Exit::Done);
             }
         };
-        let resume = |revision: i64| format!("salvor watch --since {revision}");
+        let resume = |revision: i64| NextStep::WatchSince.of(&revision.to_string());
         match next {
             Ok(Some(change)) => {
                 revision = change.revision;

@@ -5,6 +5,7 @@ use salvor_proto::registry::v1::watch_sandboxes_response::Event;
 use salvor_proto::registry::v1::{Sandbox, WatchSandboxesResponse};
 
 use super::{Look, Tone, clean, next, short, status::field, table, words};
+use crate::next_step::NextStep;
 
 /// Records, a row each; the default one is starred.
 pub(crate) fn list(records: &[Sandbox], look: Look) -> String {
@@ -51,7 +52,7 @@ pub(crate) fn adopted(record: &Sandbox, stored: bool, look: Look) -> String {
         text.push_str(&field("posture", &look.paint(tone, &posture), look));
     }
     if stored {
-        text.push_str(&next(&format!("salvor status {}", short(&record.name)), look));
+        text.push_str(&next(&NextStep::Status.of(&short(&record.name)), look));
     }
     text
 }

@@ -4,6 +4,7 @@ use salvor_proto::recovery::v1::recovery::State;
 use salvor_proto::recovery::v1::{Part, Recovery, RecoveryResult, StepRecord};
 
 use super::{Look, Tone, clean, decision, next, short, status::field, table, words};
+use crate::next_step::NextStep;
 
 /// Recoveries, a row each.
 pub(crate) fn list(recoveries: &[Recovery], look: Look) -> String {
@@ -58,7 +59,7 @@ pub(crate) fn end(recovery: &Recovery, look: Look) -> String {
         text.push_str(&field("trace", &recovery.trace_id, look));
     }
     if recovery.state() == State::Running {
-        text.push_str(&next(&format!("salvor recoveries wait {}", recovery.name), look));
+        text.push_str(&next(&NextStep::Wait.of(&recovery.name), look));
     }
     if let Some(failure) = &recovery.failure {
         let why = format!("{}: {}", look.paint(tone, &failure.reason), clean(&failure.message));

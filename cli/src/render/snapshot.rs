@@ -10,6 +10,7 @@ use salvor_proto::time::{millis, plain};
 use super::progress::{bytes, count};
 use super::status::{digest, field};
 use super::{Look, Tone, clean, next, short, table, time, words};
+use crate::next_step::NextStep;
 
 /// What a list is to show beside what it always shows.
 #[derive(Clone, Copy, Debug)]
@@ -144,8 +145,7 @@ pub(crate) fn rules(record: &Sandbox, look: Look) -> String {
     let mut text = field("sandbox", &look.paint(Tone::Strong, &record.name), look);
     let Some(rules) = &record.snapshot_rules else {
         text.push_str(&field("rules", "none: it has no snapshots", look));
-        let declare = format!("salvor snapshot rules {} --snapshot-root /sandbox", record.name);
-        text.push_str(&next(&declare, look));
+        text.push_str(&next(&NextStep::DeclareRoot.of(&record.name), look));
         return text;
     };
     text.push_str(&asked(rules, look));

@@ -6,6 +6,7 @@ use super::{gateway, record};
 use crate::args::OwnerArgs;
 use crate::client::Clients;
 use crate::exit::Failure;
+use crate::next_step::NextStep;
 
 const DIGITS: usize = 64;
 
@@ -52,17 +53,16 @@ pub(crate) fn exact(
     let owner = match (named, owner) {
         (Some(named), Some(owner)) if named != *owner => {
             let message = format!("{text} is not a snapshot of {owner}");
-            return Err(Failure::usage("CONTRADICTION", message)
-                .next("salvor snapshot list --wide, of the sandbox that is meant"));
+            return Err(Failure::usage("CONTRADICTION", message).next(NextStep::ListOfMeant.of("")));
         }
         (Some(named), _) => named,
         (None, Some(owner)) => owner.clone(),
         (None, None) => {
             let message =
                 format!("{id} is the id of a snapshot, but it was not said on which gateway");
-            return Err(Failure::usage("GATEWAY_REQUIRED", message).next(format!(
-                "name it in full, gateways/GATEWAY/snapshots/{id}, or add --of NAME"
-            )));
+            return Err(
+                Failure::usage("GATEWAY_REQUIRED", message).next(NextStep::NameSnapshot.of(""))
+            );
         }
     };
     Ok((format!("{owner}/snapshots/{id}"), owner))
@@ -77,7 +77,7 @@ pub(crate) fn of_record(text: Option<&str>, record: &str) -> Result<String, Fail
 
 fn unfit(text: &str, problem: &str) -> Failure {
     Failure::usage("BAD_SNAPSHOT_NAME", format!("{text:?} {problem}"))
-        .next("salvor snapshot list NAME --wide")
+        .next(NextStep::ListWide.of(""))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Clients, chain};
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 
 /// How long open calls and recoveries at work get to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -196,8 +197,7 @@ fn start_adapter(
     let mut config = adapter::Config::new(registry);
     let repository = adapter::local_repository(&data_dir.join("adapter"));
     config.repository = Some(repository.map_err(|error| {
-        Failure::usage("BAD_DATA_DIR", chain(&error))
-            .next("choose another directory with --data-dir DIRECTORY")
+        Failure::usage("BAD_DATA_DIR", chain(&error)).next(NextStep::AnotherDirectory.of(""))
     })?);
     config.data = Some(data_dir.join("adapter"));
     config.runtime = runtime;
@@ -273,13 +273,12 @@ async fn bind(flag: &str, port: u16) -> Result<TcpListener, Failure> {
 fn not_bound(flag: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
     let port = address.port();
     if error.kind() == std::io::ErrorKind::AddrInUse {
-        let message = format!("port {port} on {} is in use; nothing was started", address.ip());
-        Failure::new(Exit::Conflict, "PORT_IN_USE", message).next(format!(
-            "if salvor runs already, use it: salvor list; otherwise choose another port with {flag} PORT"
-        ))
+        let message =
+            format!("port {port} on {} is in use ({flag}); nothing was started", address.ip());
+        Failure::new(Exit::Conflict, "PORT_IN_USE", message).next(NextStep::UseIt.of(""))
     } else {
-        let message = format!("cannot listen on {address}: {error}; nothing was started");
-        Failure::usage("CANNOT_LISTEN", message).next(format!("choose a port with {flag} PORT"))
+        let message = format!("cannot listen on {address} ({flag}): {error}; nothing was started");
+        Failure::usage("CANNOT_LISTEN", message).next(NextStep::AnotherPort.of(""))
     }
 }
 
@@ -291,7 +290,7 @@ fn make_dir(path: &Path) -> Result<(), Failure> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {
         Failure::usage("BAD_DATA_DIR", format!("cannot use {}: {error}", path.display()))
-            .next("choose another directory with --data-dir DIRECTORY")
+            .next(NextStep::AnotherDirectory.of(""))
     })
 }
 

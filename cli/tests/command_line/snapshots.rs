@@ -79,6 +79,10 @@ async fn a_snapshot_is_taken_listed_read_compared_and_restored() {
     let restore = ["snapshot", "restore", NAME, "--snapshot", &first];
     let error = until(&up, &restore, 3)["error"].clone();
     assert_eq!(error["reason"], "NOT_CONFIRMED");
+    let part = [&restore[..], &["--path", FILE, "--from-other-sandbox", "--no-wait"]].concat();
+    let step = until(&up, &part, 3)["error"]["next_step"].clone();
+    let options = format!("--path {FILE} --from-other-sandbox --no-wait --yes");
+    assert!(step.as_str().unwrap().ends_with(&format!("--snapshot {first} {options}")), "{step}");
     assert_eq!(read(&up, &user).await, "second, longer");
     until(&up, &[&restore[..], &["--yes"]].concat(), 0);
     assert_eq!(read(&up, &user).await, "first");

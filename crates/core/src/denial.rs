@@ -186,6 +186,8 @@ pub enum Denial {
     ContainerNotFound,
     /// The sealed files of a locked sandbox stay as they are.
     PostureLocked,
+    /// Config files are to be merged, and the record declares none among what was asked for.
+    NothingToMerge,
     /// The name of the copy is taken.
     CopyExists {
         /// By which incarnation.
@@ -245,6 +247,7 @@ impl Denial {
             Self::StartFirst { .. } => "START_FIRST",
             Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
             Self::PostureLocked => "POSTURE_LOCKED",
+            Self::NothingToMerge => "NOTHING_TO_MERGE",
             Self::CopyExists { .. } => "COPY_EXISTS",
             Self::DataLossNotAccepted => "DATA_LOSS_NOT_ACCEPTED",
         }
@@ -290,6 +293,7 @@ impl Denial {
             | Self::StartFirst { .. }
             | Self::ContainerNotFound
             | Self::PostureLocked
+            | Self::NothingToMerge
             | Self::CopyExists { .. }
             | Self::DataLossNotAccepted => None,
         }
@@ -446,6 +450,10 @@ impl fmt::Display for Denial {
             Self::PostureLocked => {
                 f.write_str("the sandbox is locked: writing into it would break its seal")
             }
+            Self::NothingToMerge => f.write_str(
+                "the record declares no config file among the paths that were asked for, so a merge \
+                 would write nothing",
+            ),
             Self::CopyExists { live } => {
                 write!(
                     f,

@@ -89,6 +89,7 @@ pub const RESTORE: &[Check<Evidence>] = &[
     sandbox::SANDBOX_IS_THE_RECORDED_ONE,
     workspace::SANDBOX_IS_LIVE,
     workspace::POSTURE_ALLOWS_WRITING,
+    workspace::CONFIG_TO_MERGE_IS_DECLARED,
     workspace::CHOSEN_SNAPSHOT_FITS,
     workspace::SNAPSHOT_IS_THERE,
 ];

@@ -21,6 +21,7 @@ pub mod permit;
 pub mod plan;
 pub mod saga;
 pub mod schedule;
+pub mod shell;
 pub mod time;
 
 pub use check::{Check, Decision, GuardId, Limits};

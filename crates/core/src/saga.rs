@@ -148,10 +148,38 @@ pub enum Cause {
     MaterialUnavailable,
     /// The snapshot is not there, not complete, not intact, or another sandbox's.
     SnapshotUnusable,
-    /// The snapshot repository could not be used.
+    /// The snapshot repository could not be reached, or was busy.
     RepositoryFailed,
     /// The snapshot is in use, or the last one.
     SnapshotInUse,
+    /// The gateway's adapter has no snapshot repository that it can use.
+    RepositoryMissing,
+    /// The snapshot repository has no space left.
+    RepositoryFull,
+    /// The adapter's password does not open the snapshot repository, or it has none.
+    PasswordWrong,
+    /// Something in the snapshot repository is gone, or not what was written.
+    RepositoryDamaged,
+    /// Not one entry of the roots could be read.
+    NothingRead,
+    /// What the sandbox's own tools said of its files cannot be used.
+    ListingUnusable,
+    /// The record's snapshot rules are not those of the plan any more.
+    RulesChanged,
+    /// The nonce of a drill could not be written.
+    NonceNotWritten,
+    /// The container runtime shows no container of it.
+    ContainerMissing,
+    /// The snapshot names an entry that is not below its roots.
+    LeavesRoot,
+    /// There are more entries than can be compared at once.
+    TooManyEntries,
+    /// The adapter is at work on as much as it does at once.
+    AdapterBusy,
+    /// The adapter may change nothing on the gateway at present.
+    NotServing,
+    /// A newer holder has the record's lease.
+    Fenced,
 }
 
 /// Why a recovery waits.
@@ -213,7 +241,7 @@ pub enum Part {
     Proven,
     /// Never changed by the recovery.
     Kept,
-    /// Put back from a snapshot, and every file compared.
+    /// Put back from a snapshot, and compared as far as the request's mode and paths go.
     Restored {
         /// Which.
         snapshot: SnapshotName,

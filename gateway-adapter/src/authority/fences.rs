@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::next_step::NextStep;
 use salvor_core::name::RecordName;
 use salvor_proto::Error;
 use salvor_proto::error::Code;
@@ -135,17 +136,16 @@ impl Fences {
                     "another gateway-adapter runs on the data directory {place}; this one only \
                      reads. Nothing was sent to the gateway"
                 );
-                let step = "stop one of the two, or give this one a --data-dir of its own";
-                Error::new(Code::Unavailable, "DATA_IN_USE", text).next_step(step)
+                Error::new(Code::Unavailable, "DATA_IN_USE", text)
+                    .next_step(NextStep::SeparateData.alone())
             }
             Trouble::Unusable(why) => {
                 let text = format!(
                     "fences.db in {place} cannot be used ({why}), so an older holder could not be \
                      told from the newest: this adapter only reads. Nothing was sent to the gateway"
                 );
-                let step = "correct what the message names; docs/reliability.md says what to do \
-                            about a damaged file";
-                Error::new(Code::Unavailable, "FENCES_UNUSABLE", text).next_step(step)
+                Error::new(Code::Unavailable, "FENCES_UNUSABLE", text)
+                    .next_step(NextStep::MendFences.alone())
             }
         }
     }
@@ -206,7 +206,7 @@ fn fenced(target: &str, token: i64, highest: i64) -> Error {
     Error::new(Code::Conflict, "FENCED", text)
         .with("fence_token", token.to_string())
         .with("newest_fence_token", highest.to_string())
-        .next_step(format!("salvor status {target}"))
+        .next_step(NextStep::Status.of(target))
 }
 
 #[cfg(test)]

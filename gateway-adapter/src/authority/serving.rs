@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::next_step::NextStep;
 use salvor_proto::Error;
 use salvor_proto::error::Code;
 use salvor_runtime::{Clock, SystemClock};
@@ -103,7 +104,7 @@ impl Serving {
         let error = Error::new(Code::Busy, "GATEWAY_SERVED_ELSEWHERE", text)
             .with("holder", holder.clone())
             .with("expire_time", until.clone())
-            .next_step("salvor gateways list");
+            .next_step(NextStep::ListGateways.alone());
         self.not_held(gateway, error);
     }
 
@@ -185,7 +186,7 @@ fn not_sure(gateway: &str, why: &str) -> Error {
          Nothing was sent to the gateway"
     );
     Error::new(Code::Unavailable, "SERVING_NOT_SURE", text)
-        .next_step("check that the registry answers: salvor gateways list; then ask again")
+        .next_step(NextStep::ReachRegistry.alone())
 }
 
 #[cfg(test)]

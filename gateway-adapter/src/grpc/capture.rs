@@ -4,26 +4,28 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use salvor_core::name::RecordName;
+use salvor_proto::Error;
 use salvor_proto::error::Code;
 use salvor_proto::gateway::v1 as pb;
 use salvor_proto::gateway::v1::operation::{Kind, Result as Outcome};
 use salvor_proto::gateway::v1::snapshot::State;
 use salvor_proto::gateway::v1::{SnapshotWorkspaceRequest, SnapshotWorkspaceResponse};
-use salvor_proto::{Error, gateway::v1::Phase};
 use salvor_runtime::Clock;
 
 use super::compute::no_runtime;
+use super::ready::{Unready, ready};
 use super::{Service, parse};
 use crate::gateway::{Gateway, Healthy};
+use crate::next_step::NextStep;
 use crate::operations::{Handle, failure};
 use crate::permit::{Permit, Standing, Verb, uuid};
-use crate::policy::expect;
 use crate::runtime::{Runtime, RuntimeChannel};
 use crate::store::{Listing, SnapshotName, Store};
 use crate::vendor::{Incarnation, Row};
 use crate::workspace::capture::{Capture, Still, seal, unreadable};
 use crate::workspace::rules::Rules;
-use crate::workspace::{Broken, Channel, ExecChannel, Reason};
+use crate::workspace::sides::Stopped;
+use crate::workspace::{Channel, ExecChannel, Reason};
 
 /// A request that was checked.
 struct Asked {
@@ -122,7 +124,8 @@ impl Work {
                 Box::pin(self.take(asked, parent, reading, handle)).await
             }
             Way::Runtime(channel, live) => {
-                let runs = !channel.is_still().await.map_err(unreadable)?;
+                let runs = channel.is_still().await.map(|still| !still);
+                let runs = runs.map_err(|broken| unreadable(broken, &asked.target.to_string()))?;
                 let unquiesced = runs && live.is_none() && asked.rules.hooks.is_some();
                 let reading =
                     Reading { channel: *channel, read: pb::Channel::Runtime, live, unquiesced };
@@ -134,6 +137,7 @@ impl Work {
     /// The way that was asked for. If that was left open: the container runtime where it is set to be preferred, and where
     /// commands cannot be run; otherwise the gateway's exec.
     async fn way(&self, asked: &Asked) -> Result<Way, Error> {
+        let sandbox = asked.target.to_string();
         let live = self.ready(&asked.incarnation).await;
         let runtime = self.runtime.as_ref().filter(|_| asked.may_use_runtime());
         let first = asked.channel == pb::Channel::Runtime
@@ -147,12 +151,16 @@ impl Work {
                     return Err(no_container(asked));
                 }
                 (Err(broken), _) if asked.channel == pb::Channel::Runtime => {
-                    return Err(unreadable(broken));
+                    return Err(unreadable(broken, &sandbox));
                 }
                 (Ok(None) | Err(_), _) => {}
             }
         }
-        live.map(Way::Exec).map_err(unreadable)
+        live.map(Way::Exec).map_err(|unready| match unready.stopped(&sandbox) {
+            Stopped::Broken(broken) => unreadable(broken, &sandbox),
+            Stopped::Refused(error) => error,
+            Stopped::Store(error) => error.into(),
+        })
     }
 
     fn exec(&self, asked: &Asked, live: &Live) -> ExecChannel {
@@ -208,7 +216,7 @@ impl Work {
                 match work.ready(&incarnation).await {
                     Ok(now) if now.row.instance_id == instance => Ok(()),
                     Ok(_) => Err("the sandbox was restarted while it was read".to_owned()),
-                    Err(broken) => Err(format!("while it was read, {}", broken.unknown.detail)),
+                    Err(unready) => Err(format!("while it was read, {}", unready.detail())),
                 }
             }
             .boxed()
@@ -216,17 +224,9 @@ impl Work {
     }
 
     /// The incarnation, if commands can be run in it.
-    async fn ready(&self, incarnation: &Incarnation) -> Result<Box<Live>, Broken> {
-        let broken = |unknown| Broken { unknown };
-        let gateway = &self.gateway;
-        let healthy = gateway.probe().await.found.map_err(broken)?;
-        let row = gateway.get(&healthy, &incarnation.place).await?;
-        expect(gateway, &row, &incarnation.id).map_err(broken)?;
-        if row.phase == Phase::Ready {
-            return Ok(Box::new(Live { healthy, row }));
-        }
-        let detail = crate::inside::not_ready(gateway, &row);
-        Err(broken(pb::Unknown { reason: pb::UnknownReason::Unavailable.into(), detail }))
+    async fn ready(&self, incarnation: &Incarnation) -> Result<Box<Live>, Unready> {
+        let (healthy, row) = ready(&self.gateway, incarnation).await?;
+        Ok(Box::new(Live { healthy, row }))
     }
 }
 
@@ -257,7 +257,7 @@ impl Asked {
             self.request_id, answer.name
         );
         let error = Error::new(Code::Invalid, "REQUEST_ID_REUSED", text);
-        Err(error.next_step("use a fresh UUID"))
+        Err(error.next_step(NextStep::FreshId.alone()))
     }
 
     /// The newest complete snapshot of the same incarnation, never of another one.
@@ -290,5 +290,5 @@ fn no_container(asked: &Asked) -> Error {
         asked.target, asked.incarnation.id
     );
     Error::not_found("CONTAINER_NOT_FOUND", text)
-        .next_step(format!("salvor status {}", asked.target))
+        .next_step(NextStep::Status.of(&asked.target.to_string()))
 }

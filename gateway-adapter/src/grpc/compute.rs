@@ -11,6 +11,7 @@ use salvor_proto::gateway::v1::{
 };
 
 use super::{Service, parse};
+use crate::next_step::NextStep;
 use crate::permit::{Permit, Verb};
 use crate::runtime::{self, Container, Runtime};
 
@@ -72,8 +73,7 @@ impl Service {
 
 pub(super) fn no_runtime(unknown: &Unknown) -> Error {
     let text = format!("{}. Nothing was sent to it", unknown.detail);
-    Error::new(Code::Refused, "NO_CONTAINER_RUNTIME", text)
-        .next_step("start the gateway-adapter on the gateway's host with --runtime-socket SOCKET")
+    Error::new(Code::Refused, "NO_CONTAINER_RUNTIME", text).next_step(NextStep::GiveRuntime.alone())
 }
 
 fn container_id(field: &str, text: String) -> Result<String, Error> {

@@ -15,21 +15,21 @@ use salvor_proto::gateway::v1::effect::{Cause, Outcome as Came};
 use salvor_proto::gateway::v1::operation::{Kind, Result as Outcome};
 use salvor_proto::registry::v1::ConfigFile;
 
+use super::ready::ready;
 use super::{Service, parse};
-use crate::classify::Class;
 use crate::gateway::{Gateway, Healthy};
-use crate::inside::not_ready;
 use crate::merge::{Format, Key};
 use crate::mutate::effect;
+use crate::next_step::NextStep;
 use crate::operations::{Handle, failure};
 use crate::permit::{Permit, Standing, Verb, reference, uuid};
 use crate::store::{SnapshotName, Store, StoreError};
 use crate::vendor::Incarnation;
+use crate::workspace::ExecChannel;
 use crate::workspace::restore::{self, Config, Gate, Mode, Task};
 use crate::workspace::rules::Rules;
 use crate::workspace::sides::Stopped;
 use crate::workspace::verify::{self, Nonce};
-use crate::workspace::{Broken, ExecChannel};
 
 /// The contract's limits on what is asked for at once.
 const MAX_CONFIG_FILES: usize = 256;
@@ -47,6 +47,8 @@ struct Asked {
 /// The sandbox that is looked into or written to.
 struct Door {
     gateway: Arc<Gateway>,
+    /// Its full name.
+    sandbox: String,
     incarnation: Incarnation,
     /// `None`: nothing is written.
     permit: Option<Arc<Standing>>,
@@ -74,8 +76,13 @@ impl Service {
         let (task, _) = asked.chosen(&store).await?;
         let permit = Some(Arc::new(permit.stand(&self.authority).await?));
         let subject = meant.target.to_string();
-        let door =
-            Door { gateway, incarnation: meant.vendor(), permit, passed: AtomicBool::new(false) };
+        let door = Door {
+            gateway,
+            sandbox: subject.clone(),
+            incarnation: meant.vendor(),
+            permit,
+            passed: AtomicBool::new(false),
+        };
         let operation =
             self.operations.start(Kind::Restore, &subject, &request_id, |handle| async move {
                 let work = async {
@@ -87,7 +94,8 @@ impl Service {
                     None if door.passed.load(Ordering::Acquire) => Ok(left_halfway()),
                     None => Err(cancelled().into()),
                 };
-                ended.map(Outcome::Restore).map_err(|stopped| failure(stopped_error(stopped)))
+                let refused = |stopped| failure(stopped_error(stopped, &door.sandbox));
+                ended.map(Outcome::Restore).map_err(refused)
             })?;
         Ok(pb::RestoreWorkspaceResponse { operation: Some(operation) })
     }
@@ -111,6 +119,7 @@ impl Service {
         let subject = meant.target.to_string();
         let door = Door {
             gateway,
+            sandbox: subject.clone(),
             incarnation: meant.vendor(),
             permit: None,
             passed: AtomicBool::new(false),
@@ -132,7 +141,7 @@ impl Service {
                     Err(Stopped::Store(error)) if !is_damage(&error) => {
                         undetermined(error.unknown())
                     }
-                    Err(stopped) => return Err(failure(stopped_error(stopped))),
+                    Err(stopped) => return Err(failure(stopped_error(stopped, &door.sandbox))),
                 };
                 Ok(Outcome::Verification(report))
             })?;
@@ -162,7 +171,7 @@ fn left_halfway() -> pb::RestoreReport {
 
 fn cancelled() -> Error {
     let text = "the work was cancelled before anything was changed";
-    Error::new(Code::Cancelled, "CANCELLED", text).next_step("ask again with a fresh request_id")
+    Error::new(Code::Cancelled, "CANCELLED", text).next_step(NextStep::AskAgain.alone())
 }
 
 /// The snapshot's own fault, or the repository's for this snapshot.
@@ -171,13 +180,13 @@ fn is_damage(error: &StoreError) -> bool {
 }
 
 /// What ended work that has touched nothing.
-fn stopped_error(stopped: Stopped) -> Error {
+fn stopped_error(stopped: Stopped, sandbox: &str) -> Error {
     match stopped {
         Stopped::Refused(error) => error,
         Stopped::Store(error) if is_damage(&error) => {
             let text = format!("{error}. Nothing was written");
             Error::new(Code::DataLoss, "SNAPSHOT_DAMAGED", text)
-                .next_step("salvor snapshot verify SNAPSHOT; salvor snapshot list # choose another")
+                .next_step(NextStep::MendRepository.of(sandbox))
         }
         Stopped::Store(error) => error.into(),
         Stopped::Broken(broken) => {
@@ -185,7 +194,7 @@ fn stopped_error(stopped: Stopped) -> Error {
             let reason = unknown.reason().as_str_name();
             let reason = reason.strip_prefix("UNKNOWN_REASON_").unwrap_or(reason);
             let text = format!("{}. Nothing was written", unknown.detail);
-            Error::new(Code::Undetermined, reason, text).next_step("salvor status, then ask again")
+            Error::new(Code::Undetermined, reason, text).next_step(NextStep::Status.of(sandbox))
         }
     }
 }
@@ -203,7 +212,7 @@ impl Asked {
         let snapshot = SnapshotName::parse("snapshot", snapshot)?;
         let identity =
             identity.ok_or_else(|| Error::invalid("expected_identity", "is required"))?;
-        reference("expected_identity.sandbox", identity.sandbox.as_ref())?;
+        let sandbox = reference("expected_identity.sandbox", identity.sandbox.as_ref())?;
         if identity.live_id.is_empty() {
             return Err(Error::invalid("expected_identity.live_id", "is required"));
         }
@@ -213,12 +222,20 @@ impl Asked {
             Ok(pb::RestoreMode::MergeConfig) => Mode::MergeConfig,
             Err(_) => return Err(Error::invalid("mode", "is no mode that is known here")),
         };
-        Ok(Self { snapshot, identity, mode, configs: config_files(configs)?, paths: below(paths)? })
+        let configs = config_files(configs)?;
+        if mode == Mode::MergeConfig && configs.is_empty() {
+            let problem = "is MERGE_CONFIG, and no config file is declared: nothing would be done";
+            return Err(Error::invalid("mode", problem)
+                .next_step(NextStep::ListSnapshots.of(&sandbox.to_string())));
+        }
+        Ok(Self { snapshot, identity, mode, configs, paths: below(paths)? })
     }
 
     /// Finds the snapshot, and holds it to what the caller says of it.
     async fn chosen(self, store: &Store) -> Result<(Task, Option<Nonce>), Error> {
         let name = self.snapshot.to_string();
+        let sandbox = reference("expected_identity.sandbox", self.identity.sandbox.as_ref())?;
+        let sandbox = sandbox.to_string();
         let manifest = store.get(&self.snapshot.id).await?;
         if manifest.identity.as_ref() != Some(&self.identity) || manifest.name != name {
             let text = format!(
@@ -226,18 +243,18 @@ impl Asked {
                  sent"
             );
             return Err(Error::new(Code::Refused, "SNAPSHOT_OF_ANOTHER", text)
-                .next_step("salvor snapshot list # choose one of this sandbox"));
+                .next_step(NextStep::ChooseSnapshot.of(&sandbox)));
         }
         if manifest.state() != pb::snapshot::State::Complete {
             let text = format!("{name} is incomplete, and is never restored. Nothing was sent");
             return Err(Error::new(Code::Refused, "SNAPSHOT_INCOMPLETE", text)
-                .next_step(format!("salvor snapshot show {name} # says what it lacks")));
+                .next_step(NextStep::ShowSnapshot.of(&name)));
         }
         let unreadable = |why: String| {
             let text =
                 format!("the manifest of {name} cannot be followed: {why}. Nothing was sent");
             Error::new(Code::DataLoss, "SNAPSHOT_UNREADABLE", text)
-                .next_step("salvor snapshot list # choose another one")
+                .next_step(NextStep::ChooseSnapshot.of(&sandbox))
         };
         let rules = Rules::parse(manifest.rules.as_ref());
         let rules = rules.map_err(|error| unreadable(error.message().to_owned()))?;
@@ -315,30 +332,10 @@ impl Door {
     }
 
     async fn ready(&self) -> Result<Healthy, Stopped> {
-        let (gateway, Incarnation { place, id }) = (&self.gateway, &self.incarnation);
-        let unknown = |unknown| Stopped::Broken(Broken { unknown });
-        let healthy = gateway.probe().await.found.map_err(unknown)?;
-        let refused = |reason: &str, text: String| {
-            let text = format!("{text}. It was not touched");
-            Stopped::Refused(Error::new(Code::Refused, reason, text).next_step("salvor status"))
-        };
-        let name = gateway.name();
-        let row = match gateway.get(&healthy, place).await {
-            Ok(row) => row,
-            Err(failure) if failure.class == Class::SandboxMissing => {
-                let text = format!("{name}: there is no {} any more", place.sandbox);
-                return Err(refused("SANDBOX_ABSENT", text));
-            }
-            Err(failure) => return Err(unknown(failure.unknown())),
-        };
-        if row.id != *id {
-            let text = format!("{name}: {} is {} and not {id}", place.sandbox, row.id);
-            return Err(refused("OTHER_INCARNATION", text));
+        match ready(&self.gateway, &self.incarnation).await {
+            Ok((healthy, _)) => Ok(healthy),
+            Err(unready) => Err(unready.stopped(&self.sandbox)),
         }
-        if row.phase != pb::Phase::Ready {
-            return Err(refused("NOT_READY", not_ready(gateway, &row)));
-        }
-        Ok(healthy)
     }
 }
 

@@ -20,6 +20,7 @@ use salvor_proto::gateway::v1::{
 use salvor_proto::registry::v1::Retention;
 
 use super::{Service, parse};
+use crate::next_step::NextStep;
 use crate::operations::{Handle, cancelled};
 use crate::permit::{Permit, Verb, reference, uuid};
 use crate::store::{OnProgress, Prune, SnapshotName, Step, Store, StoreError};
@@ -247,8 +248,8 @@ fn last(target: &RecordName, name: &SnapshotName) -> Error {
          brought back as it last was. Nothing was deleted"
     );
     Error::new(Code::Refused, "LAST_SNAPSHOT", text).next_step(format!(
-        "salvor snapshot create {target}  # a newer one first; or give it up: \
-             salvor snapshot delete {name} --allow-last"
+        "{}; or give it up: salvor snapshot delete {name} --allow-last",
+        NextStep::TakeAnother.of(&target.to_string())
     ))
 }
 

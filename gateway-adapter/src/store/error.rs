@@ -8,6 +8,7 @@ use salvor_proto::error::Code;
 use salvor_proto::gateway::v1 as pb;
 
 use super::SnapshotId;
+use crate::next_step::NextStep;
 
 /// Why the repository did not do what it was asked. Nothing in it is a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,35 +116,20 @@ impl StoreError {
     }
 
     /// What to run next.
-    fn next_step(&self) -> &'static str {
+    const fn next_step(&self) -> NextStep {
         match self {
-            Self::NoPassword { .. } | Self::WrongPassword { .. } => {
-                "give the adapter the repository's password (--repository-password-file), then ask again"
-            }
-            Self::NotARepository { .. } | Self::Misconfigured { .. } => {
-                "give the adapter an empty directory or a restic repository (--repository)"
-            }
-            Self::Gone { .. } => {
-                "put the repository back (is its disk mounted?), then ask again; to give its snapshots up, \
-                 take its line out of that file first"
-            }
+            Self::NoPassword { .. } | Self::WrongPassword { .. } => NextStep::GivePassword,
+            Self::NotARepository { .. } | Self::Misconfigured { .. } => NextStep::GiveRepository,
+            Self::Gone { .. } => NextStep::PutRepositoryBack,
             Self::Damaged { .. } | Self::Missing { .. } | Self::Foreign { .. } => {
-                "salvor snapshot list # choose another one; then restic check --read-data on the repository"
+                NextStep::MendRepository
             }
-            Self::Full { .. } => {
-                "salvor list  # give the repository's storage more room, or thin out and reclaim, for each \
-                 name: salvor snapshot prune NAME --keep-last 1 --reclaim-space"
-            }
-            Self::Unreachable { .. } => {
-                "check that the repository's storage is there, then ask again"
-            }
-            Self::NotFound(_) => "salvor snapshot list",
-            Self::PathNotFound { .. } => "salvor snapshot show SNAPSHOT # lists its roots",
-            Self::Aborted => "salvor snapshot create",
-            Self::Busy => {
-                "salvor recoveries list --open  # ask again when none of them works on a snapshot"
-            }
-            Self::OutOfOrder { .. } | Self::Internal(_) => "report it with the adapter's log",
+            Self::Full { .. } => NextStep::MakeSpace,
+            Self::Unreachable { .. } => NextStep::ReachRepository,
+            Self::NotFound(_) | Self::PathNotFound { .. } => NextStep::ListSnapshots,
+            Self::Aborted => NextStep::TakeSnapshot,
+            Self::Busy => NextStep::WaitForCaptures,
+            Self::OutOfOrder { .. } | Self::Internal(_) => NextStep::Report,
         }
     }
 
@@ -157,7 +143,7 @@ impl StoreError {
         pb::OperationFailure {
             reason: self.reason().to_owned(),
             message: self.to_string(),
-            next_step: self.next_step().to_owned(),
+            next_step: self.next_step().alone(),
         }
     }
 }
@@ -165,7 +151,8 @@ impl StoreError {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let (code, reason, _) = error.row();
-        let answer = Self::new(code, reason, error.to_string()).next_step(error.next_step());
+        let answer =
+            Self::new(code, reason, error.to_string()).next_step(error.next_step().alone());
         match error {
             StoreError::Unreachable { .. } | StoreError::Busy => {
                 answer.retry_after(Duration::from_secs(5))

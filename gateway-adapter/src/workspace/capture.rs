@@ -29,10 +29,12 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::notes::Notes;
+use super::quiesce::Unwritten;
 use super::rules::Rules;
 use super::{Broken, Channel, ExecChannel, Reason, quiesce};
+use crate::next_step::NextStep;
 use crate::operations::Handle;
-use crate::permit::Standing;
+use crate::permit::{Standing, reference};
 use crate::store::{Archived, SnapshotId, Store};
 
 pub(crate) use seal::seal;
@@ -84,12 +86,12 @@ struct Read {
     bytes: u64,
 }
 
-/// A channel that does not work at all.
-pub(crate) fn unreadable(broken: Broken) -> Error {
+/// A channel that does not work at all; to whose workspace it leads, by its full name.
+pub(crate) fn unreadable(broken: Broken, sandbox: &str) -> Error {
     let reason = broken.unknown.reason().as_str_name();
     let reason = reason.strip_prefix("UNKNOWN_REASON_").unwrap_or(reason);
     let text = broken.unknown.detail + ". No snapshot was taken, and nothing was changed";
-    Error::new(Code::Undetermined, reason, text).next_step("salvor status, then ask again")
+    Error::new(Code::Undetermined, reason, text).next_step(NextStep::Status.of(sandbox))
 }
 
 // === impl Capture ===
@@ -122,7 +124,7 @@ impl<C: Channel> Capture<C> {
     }
 
     async fn quiet(&mut self, ending: &mut Ending) -> Result<Taken, Error> {
-        let (mut issues, mut left_out) = (Notes::default(), Notes::default());
+        let mut issues = Notes::default();
         let hooks = self.rules.hooks.as_ref();
         if let Some(exec) = &self.exec {
             self.handle.stage("quiescing");
@@ -131,7 +133,8 @@ impl<C: Channel> Capture<C> {
             if self.with_nonce {
                 self.permit.still_allowed()?;
                 let (begun, root) = (&mut ending.begun, &self.rules.first);
-                self.manifest.nonce = quiesce::write_nonce(exec, root, begun, &mut left_out).await;
+                let written = quiesce::write_nonce(exec, root, begun).await;
+                self.manifest.nonce = Some(written.map_err(|unwritten| self.nonceless(unwritten))?);
             }
         }
         let mut taken = self.rounds(ending).await?;
@@ -140,9 +143,34 @@ impl<C: Channel> Capture<C> {
         }
         taken.manifest.end_time = Some(time::timestamp(self.clock.now_ms()));
         taken.issues.append(issues);
-        taken.left_out.append(left_out);
         Ok(taken)
     }
+
+    /// A drill without its nonce could not fail, so nothing is read for it.
+    fn nonceless(&self, unwritten: Unwritten) -> Error {
+        let sandbox = self.sandbox();
+        match unwritten {
+            Unwritten::Broken(broken) => unreadable(broken, &sandbox),
+            Unwritten::Refused(path, detail) => {
+                let text = format!(
+                    "the nonce {path} could not be written: {detail}. No snapshot was taken"
+                );
+                Error::new(Code::Undetermined, "NONCE_NOT_WRITTEN", text)
+                    .next_step(NextStep::MakeRootWritable.of(&sandbox))
+            }
+        }
+    }
+
+    /// Whose workspace it is, by its full name.
+    fn sandbox(&self) -> String {
+        full_name(&self.manifest)
+    }
+}
+
+/// Whose workspace a snapshot is of; empty if it does not say.
+fn full_name(manifest: &pb::Snapshot) -> String {
+    let of = manifest.identity.as_ref().and_then(|identity| identity.sandbox.as_ref());
+    reference("identity.sandbox", of).map_or_else(|_| String::new(), |name| name.to_string())
 }
 
 /// What has to be undone in the sandbox, in any case, and ended in the store.

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub(crate) use read::{below, stays_below};
+
 use super::{Broken, Channel, Entry, Note};
 use crate::classify::Failure;
 use crate::exec;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::notes::{Notes, shown};
 use super::rules::Hooks;
-use super::{ExecChannel, Reason, sqlite};
+use super::{Broken, ExecChannel, Reason, sqlite};
 use crate::exec::{self, Job};
 
 /// The nonce's file in the first root.
@@ -51,24 +51,27 @@ pub(super) async fn begin(
     run(channel, hooks, &hooks.before, "before", issues).await;
 }
 
-/// Writes the nonce. One that cannot be written is noted, and there is none.
+/// Why there is no nonce.
+#[derive(Debug)]
+pub(super) enum Unwritten {
+    /// Nothing could be run in the sandbox.
+    Broken(Broken),
+    /// What was run says no: where, and its own words.
+    Refused(String, String),
+}
+
+/// Writes the nonce.
 pub(super) async fn write_nonce(
     channel: &ExecChannel,
     root: &Path,
     begun: &mut Begun,
-    left_out: &mut Notes,
-) -> Option<pb::Nonce> {
+) -> Result<pb::Nonce, Unwritten> {
     let content = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    let path = nonce_path(root);
+    let path = shown(&nonce_path(root));
     begun.nonce = Some((root.to_owned(), content.clone()));
-    match short(channel, WRITE, root, &content).await {
-        Ok(()) => {
-            Some(pb::Nonce { path: shown(&path), sha256: hex::encode(Sha256::digest(&content)) })
-        }
-        Err(detail) => {
-            left_out.note(&path, Reason::Unwritable, format!("there is no nonce: {detail}"));
-            None
-        }
+    match short(channel, WRITE, root, &content).await.map_err(Unwritten::Broken)? {
+        Ok(()) => Ok(pb::Nonce { path, sha256: hex::encode(Sha256::digest(&content)) }),
+        Err(said) => Err(Unwritten::Refused(path, said)),
     }
 }
 
@@ -80,10 +83,15 @@ pub(super) fn nonce_path(root: &Path) -> PathBuf {
 /// Undoes all of it. What cannot be undone is noted.
 pub(super) async fn end(channel: &ExecChannel, hooks: Option<&Hooks>, begun: Begun) -> Notes {
     let mut issues = Notes::default();
-    if let Some((root, content)) = begun.nonce
-        && let Err(detail) = short(channel, ERASE, &root, &content).await
-    {
-        tracing::warn!(root = %root.display(), detail, "a nonce could not be taken away");
+    if let Some((root, content)) = begun.nonce {
+        let detail = match short(channel, ERASE, &root, &content).await {
+            Ok(Ok(())) => None,
+            Ok(Err(said)) => Some(said),
+            Err(broken) => Some(broken.unknown.detail),
+        };
+        if let Some(detail) = detail {
+            tracing::warn!(root = %root.display(), detail, "a nonce could not be taken away");
+        }
     }
     for directory in begun.copies {
         if let Err(broken) = sqlite::remove(channel, &directory).await {
@@ -115,18 +123,17 @@ async fn run(
     issues.note(Path::new(program), Reason::HookFailed, detail);
 }
 
+/// Runs a script that takes no time. What it said, if it failed.
 async fn short(
     channel: &ExecChannel,
     script: &str,
     root: &Path,
     content: &str,
-) -> Result<(), String> {
+) -> Result<Result<(), String>, Broken> {
     let root = root.to_string_lossy();
     let arguments = ["/bin/sh", "-c", script, "sh", &root, content].map(str::to_owned).to_vec();
     let job = Job { arguments, timeout: SHORT, keep: 1 << 10 };
-    match exec::run(&channel.gateway, &channel.healthy, &channel.incarnation, job).await {
-        Ok(finished) if finished.status == 0 => Ok(()),
-        Ok(finished) => Err(exec::printable(&finished.stderr, 256)),
-        Err(failure) => Err(failure.detail),
-    }
+    let ran = exec::run(&channel.gateway, &channel.healthy, &channel.incarnation, job).await?;
+    let said = || exec::printable(&ran.stderr, 256);
+    Ok(if ran.status == 0 { Ok(()) } else { Err(said()) })
 }

@@ -17,6 +17,7 @@ use super::notes::{Notes, shown};
 use super::rules::{Rules, Verdict};
 use super::tree::{MAX_ENTRIES, Tree};
 use super::{Broken, Channel, Entry, Kind, Note, Reason};
+use crate::next_step::NextStep;
 use crate::operations::Handle;
 use crate::store::{Content, SnapshotId, Store, StoreError};
 
@@ -315,11 +316,10 @@ impl From<Error> for Stopped {
 fn too_many(side: &str, at_most: usize) -> Error {
     let reason = Reason::TooManyEntries.as_str();
     let text = format!(
-        "{side} has more than the {at_most} entries that can be compared. Nothing was written, and nothing taken away"
+        "{side} has more than the {at_most} entries that are compared at once. Nothing was written, and \
+         nothing taken away"
     );
-    let next =
-        "salvor snapshot list # restic restores one with more, or exclude what can be made again";
-    Error::new(Code::Exhausted, reason, text).next_step(next)
+    Error::new(Code::Exhausted, reason, text).next_step(NextStep::FewerPaths.alone())
 }
 
 fn leaves_root(path: &Path) -> Error {
@@ -329,7 +329,7 @@ fn leaves_root(path: &Path) -> Error {
         shown(path)
     );
     Error::new(Code::Refused, Reason::LeavesRoot.as_str(), text)
-        .next_step("salvor snapshot list # choose another one")
+        .next_step(NextStep::ChooseSnapshot.alone())
 }
 
 /// For a note of this module's users.

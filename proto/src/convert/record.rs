@@ -178,5 +178,7 @@ fn unreadable(name: &str, field: &'static str, value: i32) -> Error {
             "{name}: {field} is {value}, which this version of salvor has no word for; nothing was done"
         ),
     )
-    .next_step("upgrade this service to the version that wrote the record")
+    .next_step(format!(
+        "salvor status {name}  # after this service was upgraded to the version that wrote the record"
+    ))
 }

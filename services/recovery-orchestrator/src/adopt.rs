@@ -17,7 +17,12 @@ use salvor_proto::{
     Error, error::Code, gateway::v1 as gateway, recovery::v1 as pb, registry::v1 as registry,
 };
 
-use crate::{engine::Engine, ports::Adapter, status::capturable, words};
+use crate::{
+    engine::Engine,
+    ports::Adapter,
+    status::capturable,
+    words::{self, NextStep},
+};
 
 pub(crate) use copied::{Registered, register};
 
@@ -161,7 +166,7 @@ async fn capture(adapter: &Adapter, name: &RecordName) -> Result<Captured, Error
             let message =
                 format!("{} has no sandbox {}; nothing was recorded", name.owner(), name.sandbox);
             return Err(Error::new(Code::Refused, "SANDBOX_ABSENT", message)
-                .next_step(format!("salvor adopt {name}  # once it was created on the gateway")));
+                .next_step(NextStep::AdoptOnceCreated.of(&name.to_string())));
         }
         (Fact::Known { .. }, Fact::Known { value: Live::Present(_), .. }) => {}
     }
@@ -181,7 +186,7 @@ async fn capture(adapter: &Adapter, name: &RecordName) -> Result<Captured, Error
             present.phase().as_str_name().trim_start_matches("PHASE_")
         );
         return Err(Error::new(Code::Refused, "PHASE_NOT_CAPTURABLE", message)
-            .next_step(format!("salvor adopt {name}  # once it is READY"))
+            .next_step(NextStep::AdoptOnceReady.of(&name.to_string()))
             .retry_after(Duration::from_secs(5)));
     }
     let material = raw.material.unwrap_or_default();
@@ -230,7 +235,7 @@ fn incomplete(name: &RecordName, what: &str) -> Error {
         name.owner()
     );
     Error::new(Code::Undetermined, "GATEWAY_INCONSISTENT", message)
-        .next_step(format!("salvor adopt {name}"))
+        .next_step(NextStep::Adopt.of(&name.to_string()))
         .retry_after(Duration::from_secs(5))
 }
 

@@ -41,6 +41,7 @@ use crate::{
     journal::{Header, Journal, Row, Stored},
     ports::{Lease, Progress},
     runner::{self, Run, Stopped},
+    words::NextStep,
 };
 
 pub use accept::{Accepted, Ask};
@@ -119,7 +120,7 @@ impl Engine {
     pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
         let stored = at_once(self.journal().recovery(name)).await?.ok_or_else(|| {
             Error::not_found("RECOVERY_NOT_FOUND", format!("there is no {name}"))
-                .next_step("salvor recoveries list")
+                .next_step(NextStep::ListRecoveries.of(""))
         })?;
         let folded = folded(&stored)?;
         Ok((stored, folded))
@@ -159,7 +160,7 @@ impl Engine {
                 folded.phase
             );
             return Err(Error::new(Code::Refused, "PAST_POINT_OF_NO_RETURN", message)
-                .next_step(format!("salvor recoveries wait {name}")));
+                .next_step(NextStep::Wait.of(name.as_str())));
         }
         let at_work = folded.standing == Standing::Running && self.ask_to_cancel(name);
         if !at_work {
@@ -217,7 +218,7 @@ impl Engine {
             if asked.elapsed() > LEAVING {
                 return Err(Error::new(Code::Busy, "RECOVERY_OPEN", format!("{name} is at work"))
                     .with("holder", name.to_string())
-                    .next_step(format!("salvor recoveries wait {name}")));
+                    .next_step(NextStep::Wait.of(name.as_str())));
             }
             sleep(Duration::from_millis(5)).await;
         }

@@ -21,6 +21,7 @@ use crate::{
     folded::{Folded, Standing},
     journal::{DecisionFilter, RecoveryFilter, Stored},
     view,
+    words::NextStep,
 };
 
 /// How often a watcher is told how far a long step is.
@@ -49,7 +50,7 @@ impl Api {
         if let Some(failure) = recovery.failure.as_mut()
             && let Some(next) = self.engine.followed_by(stored).await
         {
-            failure.next_step = format!("salvor recoveries wait {next}");
+            failure.next_step = NextStep::Wait.of(next.as_str());
         }
         pb::Recovery { progress, ..recovery }
     }

@@ -19,6 +19,8 @@ use salvor_proto::{Error, error::Code};
 use salvor_runtime::sqlite::{Database, Failure, Options};
 use tokio::sync::watch;
 
+use crate::words::NextStep;
+
 pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
 
 /// A recovery's header: everything that is fixed once it is accepted or refused.
@@ -188,13 +190,13 @@ fn storage(untouched: Untouched, error: &sqlx::Error) -> Error {
     let failure = Failure::of(error);
     tracing::error!(%error, %failure, "the journal cannot be used");
     let (code, reason, next) = match failure {
-        Failure::Full => (Code::Exhausted, "STORAGE_FULL", "free space on the journal's disk"),
-        Failure::Busy => (Code::Unavailable, "STORAGE_BUSY", "ask again"),
-        Failure::Corrupt => (Code::DataLoss, "STORAGE_CORRUPT", "restore the journal's file"),
+        Failure::Full => (Code::Exhausted, "STORAGE_FULL", NextStep::FreeSpace),
+        Failure::Busy => (Code::Unavailable, "STORAGE_BUSY", NextStep::AskAgain),
+        Failure::Corrupt => (Code::DataLoss, "STORAGE_CORRUPT", NextStep::RestoreJournal),
         Failure::ReadOnly | Failure::Io => {
-            (Code::Unavailable, "STORAGE_FAILED", "check the journal's disk")
+            (Code::Unavailable, "STORAGE_FAILED", NextStep::CheckDisk)
         }
-        Failure::Other => (Code::Internal, "STORAGE_FAILED", "see the orchestrator's log"),
+        Failure::Other => (Code::Internal, "STORAGE_FAILED", NextStep::SeeLog),
     };
     let so = match (untouched, failure) {
         (Untouched::Request, Failure::Io) => {
@@ -205,7 +207,7 @@ fn storage(untouched: Untouched, error: &sqlx::Error) -> Error {
         (Untouched::All, _) => "nothing was read",
     };
     let message = format!("the journal could not be used ({failure}); {so}");
-    Error::new(code, reason, message).next_step(next)
+    Error::new(code, reason, message).next_step(next.of(""))
 }
 
 fn json<T: serde::Serialize>(value: &T) -> Result<String, Error> {

@@ -5,8 +5,11 @@
 //! took effect is then unknown, as after a lost reply.
 
 mod adapter;
+mod causes;
 mod registry;
 mod workspaces;
+
+pub(crate) use causes::of_repository;
 
 pub use adapter::{Adapter, Adapters, Observation, SealedView};
 pub use registry::{Lease, Registry};

@@ -30,7 +30,7 @@ impl Engine {
         let open = open.map_or_else(String::new, |stored| stored.header.name.to_string());
         let mut next_step = words::after_verdict(verdict, &seen.evidence);
         if verdict == Verdict::Recovering && !open.is_empty() {
-            next_step = format!("salvor recoveries wait {open}");
+            next_step = words::NextStep::Wait.of(&open);
         }
         let data_at_risk = at_risk(&seen.record, seen.evidence.now);
         Ok(pb::SandboxStatus {

@@ -71,7 +71,7 @@ pub fn plan(plan: &Plan, evidence: &Evidence) -> pb::Plan {
         unchecked: steps::unchecked(plan.saga).iter().map(|&what| what.to_owned()).collect(),
         next_step: match first {
             Some(denial) => words::next_step(plan.saga, denial, evidence),
-            None => allowed_step(plan),
+            None => allowed_step(plan, evidence),
         },
         plan_time: Some(timestamp(evidence.now.0)),
         record_etag: evidence.record.shown().map_or_else(String::new, |r| r.etag.to_string()),
@@ -196,18 +196,17 @@ fn trace_id(header: &Header) -> String {
     parent.split('-').nth(1).unwrap_or_default().to_owned()
 }
 
-fn allowed_step(plan: &Plan) -> String {
-    let (target, digest) = (&plan.target, &plan.digest);
-    match plan.saga {
-        SagaKind::Destroy if plan.losses().is_empty() => format!("salvor destroy {target}"),
-        SagaKind::Destroy => format!("salvor destroy {target} --accept-data-loss {digest}"),
-        SagaKind::StaleRecovery | SagaKind::Revive => format!("salvor recover {target}"),
-        SagaKind::Rebuild if plan.inputs.loses_workspace() => {
-            format!("salvor rebuild {target} --accept-data-loss {digest}")
-        }
-        SagaKind::Rebuild => format!("salvor rebuild {target}"),
-        SagaKind::Snapshot => format!("salvor snapshot create {target}"),
-        SagaKind::Prune => words::prune_again(target, &plan.inputs.asked),
-        SagaKind::Restore | SagaKind::Copy => format!("salvor snapshot list {target}"),
-    }
+fn allowed_step(plan: &Plan, evidence: &Evidence) -> String {
+    let again = words::again(plan.saga, evidence);
+    let gives_up = match plan.saga {
+        SagaKind::Destroy => !plan.losses().is_empty(),
+        SagaKind::Rebuild => plan.inputs.loses_workspace(),
+        SagaKind::StaleRecovery
+        | SagaKind::Revive
+        | SagaKind::Snapshot
+        | SagaKind::Prune
+        | SagaKind::Restore
+        | SagaKind::Copy => false,
+    };
+    if gives_up { format!("{again} --accept-data-loss {}", plan.digest) } else { again }
 }

@@ -1,11 +1,16 @@
 //! What people read: refusals, explanations, next steps. Every sentence is made from evidence.
 
+mod again;
+mod next_step;
+
 use std::fmt::Write as _;
 
+pub use again::again;
+pub use next_step::{NextStep, after_park, after_setback};
 use salvor_core::{
     Denial, Evidence, Fact, FactName, Plan, SagaKind, Verdict, Why,
-    evidence::{Asked, Live, RecordState},
-    id::{RecoveryName, SnapshotName},
+    evidence::{Live, RecordState, RestoreMode},
+    id::RecoveryName,
     name::RecordName,
     time::Readable,
 };
@@ -58,14 +63,6 @@ pub fn refusal(plan: &Plan, evidence: &Evidence, recovery: Option<&RecoveryName>
 #[expect(clippy::too_many_lines, reason = "a table: one arm per denial")]
 pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String {
     let name = &evidence.target;
-    let again = match saga {
-        SagaKind::Destroy => "destroy",
-        SagaKind::StaleRecovery | SagaKind::Revive => "recover",
-        SagaKind::Rebuild => "rebuild",
-        SagaKind::Snapshot => "snapshot create",
-        SagaKind::Prune => "snapshot prune",
-        SagaKind::Copy | SagaKind::Restore => "snapshot list",
-    };
     match denial {
         Denial::Unknown { why, .. } => to_know(*why, name),
         Denial::EvidenceTooOld { .. }
@@ -77,7 +74,7 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         | Denial::AbsenceTooRecent { .. }
         | Denial::PhaseInMotion { .. } => {
             let wait = denial.retry_after().unwrap_or_default();
-            format!("salvor {again} {name}  # in {}", Readable(wait))
+            format!("{}  # in {}", again(saga, evidence), Readable(wait))
         }
         Denial::RecordIncomplete { .. } => {
             format!("salvor adopt --rebind {name}  # once the sandbox is live")
@@ -116,6 +113,7 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
                 "salvor snapshot list {name}  # restore one of them under a new name: --to NAME"
             )
         }
+        Denial::NothingToMerge => unmerged(evidence),
         Denial::CopyExists { .. } => {
             format!(
                 "salvor snapshot list {name}  # choose another name for the copy, or destroy that one"
@@ -137,16 +135,6 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         }
         Denial::DataLossNotAccepted => format!("salvor plan --destroy {name}"),
     }
-}
-
-/// The command that takes snapshots away as asked.
-pub fn prune_again(name: &RecordName, asked: &Asked) -> String {
-    if asked.delete.is_empty() {
-        return format!("salvor snapshot prune {name}");
-    }
-    let names: Vec<&str> = asked.delete.iter().map(SnapshotName::as_str).collect();
-    let allowed = if asked.allow_last { " --allow-last" } else { "" };
-    format!("salvor snapshot delete {}{allowed}", names.join(" "))
 }
 
 /// What would make an unknown fact known, as a command.
@@ -192,6 +180,16 @@ fn unsaved(evidence: &Evidence) -> String {
             "salvor plan --path rebuild {name}  # it says what --accept-data-loss would give up"
         ),
     }
+}
+
+/// What merges nothing may be wanted to bring back what is missing: that overwrites nothing either.
+fn unmerged(evidence: &Evidence) -> String {
+    let name = &evidence.target;
+    if evidence.asked.snapshot.is_none() {
+        return format!("salvor snapshot list {name}");
+    }
+    let step = again::restore(evidence, RestoreMode::SkipExisting);
+    step + "  # writes only what does not exist; a merge needs config files that the record declares"
 }
 
 /// Where a guard's facts come from.

@@ -5,6 +5,7 @@
 mod next_step;
 mod wire;
 
+pub use next_step::NextStep;
 use salvor_runtime::sqlite::Failure;
 
 use crate::seal;

@@ -15,6 +15,8 @@ mod serve;
 mod store;
 mod watch;
 
+pub use error::NextStep;
+
 pub use config::{Config, DEFAULT_PORT, KeySource};
 pub use seal::KeyRing;
 pub use serve::{Error, Registry, serve};

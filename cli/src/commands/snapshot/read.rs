@@ -10,6 +10,7 @@ use crate::args::{CatArgs, DiffArgs, Given, ListSnapshotsArgs};
 use crate::client::{Adapter, Clients};
 use crate::commands::page_size;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::{Output, to_json};
 use crate::render::{self, snapshot::Listed, words};
 use crate::resolve;
@@ -48,7 +49,7 @@ pub(super) async fn list(
             unknown.detail
         );
         return Err(Failure::new(Exit::Undetermined, reason, message)
-            .next(format!("salvor gateways probe {gateway}")));
+            .next(NextStep::ProbeGateway.of(&gateway.to_string())));
     }
     if !output.is_json() {
         explain(&mut adapter, &mut all.snapshots).await;

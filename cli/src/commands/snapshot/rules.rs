@@ -7,6 +7,7 @@ use crate::args::SetRulesArgs;
 use crate::client::Clients;
 use crate::commands::request_id;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::{render, resolve};
 
@@ -19,7 +20,7 @@ pub(super) async fn run(
     let changes = !args.rules.is_empty() || !args.clear.is_empty();
     if changes && args.target.name.is_none() {
         let message = "the rules of the default sandbox are not changed unless it is named";
-        return Err(Failure::usage("NAME_REQUIRED", message).next("salvor snapshot rules NAME"));
+        return Err(Failure::usage("NAME_REQUIRED", message).next(NextStep::NameForRules.of("")));
     }
     let name = resolve::record_or_default(clients, args.target.name.as_deref()).await?;
     let record = record(clients, name).await?;

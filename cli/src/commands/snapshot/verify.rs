@@ -13,6 +13,7 @@ use crate::args::VerifyArgs;
 use crate::client::{Adapter, Clients};
 use crate::commands::request_id;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::progress::Bar;
 use crate::render;
@@ -45,7 +46,7 @@ pub(super) async fn run(
         let _ = adapter.cancel_operation(CancelOperationRequest { name }).await;
         let message = format!("{snapshot} was not read to its end, so nothing is said of it");
         return Err(Failure::new(Exit::Waiting, "NOT_VERIFIED", message)
-            .next(format!("salvor snapshot verify {snapshot} --timeout 1h")));
+            .next(NextStep::VerifyLonger.of(&snapshot)));
     };
     judge(&ended, &snapshot, output)
 }

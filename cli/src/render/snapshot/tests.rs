@@ -222,7 +222,10 @@ before     sync
     let without = Sandbox { snapshot_rules: None, ..record() };
     let text = rules(&without, look());
     assert!(text.contains("none: it has no snapshots"), "{text}");
-    assert!(text.contains("next: salvor snapshot rules gateways/lab/"), "{text}");
+    assert!(
+        text.contains("next: salvor snapshot rules --snapshot-root /sandbox gateways/lab/"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::sandbox::{live, record, same_incarnation};
 use crate::{
     Check, Denial, Evidence, Limits,
-    evidence::{Channel, Doomed, Live, Phase, Posture, Snapshot},
+    evidence::{Channel, Doomed, Live, Phase, Posture, RestoreMode, Snapshot},
     fact::FactName,
+    id::SandboxPath,
     path::SagaKind,
     plan::Inputs,
 };
@@ -229,6 +230,24 @@ pub(super) const POSTURE_ALLOWS_WRITING: Check<Evidence> = Check {
     decide: |limits, evidence| match record(limits, evidence)?.posture {
         Posture::Locked { .. } => Err(Denial::PostureLocked),
         Posture::NotRecorded | Posture::Unlocked => Ok(()),
+    },
+};
+
+/// A merge of nothing would be done at once, and read as a restore that was proven.
+pub(super) const CONFIG_TO_MERGE_IS_DECLARED: Check<Evidence> = Check {
+    id: "config_to_merge_is_declared",
+    claim: "the record declares a config file to merge, if nothing but a merge was asked for",
+    facts: &[FactName::Record],
+    reasons: &["NOTHING_TO_MERGE"],
+    decide: |limits, evidence| {
+        let (record, asked) = (record(limits, evidence)?, &evidence.asked);
+        let merged = |file: &SandboxPath| {
+            asked.paths.is_empty() || asked.paths.iter().any(|path| file.is_in(path))
+        };
+        if asked.mode == RestoreMode::MergeConfig && !record.config_files.iter().any(merged) {
+            return Err(Denial::NothingToMerge);
+        }
+        Ok(())
     },
 };
 

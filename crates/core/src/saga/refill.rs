@@ -71,7 +71,7 @@ pub enum RefillEvent {
     NotWritten(Cause),
     /// Something may have been written.
     Doubtful(Cause),
-    /// It was compared. Empty: every file is as in the snapshot.
+    /// It was compared. Empty: nothing that was compared differs from the snapshot.
     Compared {
         /// Items that differ; the first of them, at most 100.
         differing: Vec<Unrestored>,
@@ -204,7 +204,9 @@ impl Narrate for RefillEvent {
             Self::Written { files, bytes } => format!("{files} entries, {bytes} bytes"),
             Self::PartlyWritten { failures } => format!("{failures} items could not be written"),
             Self::NotWritten(cause) | Self::Doubtful(cause) => cause.sentence().to_owned(),
-            Self::Compared { count: 0, .. } => "every file is as in the snapshot".to_owned(),
+            Self::Compared { count: 0, .. } => {
+                "nothing that was compared differs from the snapshot".to_owned()
+            }
             Self::Compared { differing, count } => Part::Pending(owed(differing, *count)).detail(),
         }
     }

@@ -7,7 +7,7 @@ use crate::id::ComputeId;
 
 impl Cause {
     /// All of them, for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 29] = [
         Self::AlreadyExists,
         Self::NotFound,
         Self::OtherIncarnation,
@@ -23,6 +23,20 @@ impl Cause {
         Self::SnapshotUnusable,
         Self::RepositoryFailed,
         Self::SnapshotInUse,
+        Self::RepositoryMissing,
+        Self::RepositoryFull,
+        Self::PasswordWrong,
+        Self::RepositoryDamaged,
+        Self::NothingRead,
+        Self::ListingUnusable,
+        Self::RulesChanged,
+        Self::NonceNotWritten,
+        Self::ContainerMissing,
+        Self::LeavesRoot,
+        Self::TooManyEntries,
+        Self::AdapterBusy,
+        Self::NotServing,
+        Self::Fenced,
     ];
 
     /// Whether asking again, unchanged, may go better.
@@ -35,14 +49,28 @@ impl Cause {
             | Self::RepositoryFailed
             | Self::WrongPhase
             | Self::AlreadyExists
-            | Self::CommandFailed => true,
+            | Self::CommandFailed
+            | Self::ListingUnusable
+            | Self::AdapterBusy
+            | Self::NotServing => true,
             Self::NotFound
             | Self::OtherIncarnation
             | Self::Invalid
             | Self::Denied
             | Self::SnapshotUnusable
             | Self::SnapshotInUse
-            | Self::WrongGateway => false,
+            | Self::WrongGateway
+            | Self::RepositoryMissing
+            | Self::RepositoryFull
+            | Self::PasswordWrong
+            | Self::RepositoryDamaged
+            | Self::NothingRead
+            | Self::RulesChanged
+            | Self::NonceNotWritten
+            | Self::ContainerMissing
+            | Self::LeavesRoot
+            | Self::TooManyEntries
+            | Self::Fenced => false,
         }
     }
 
@@ -52,7 +80,7 @@ impl Cause {
             Self::AlreadyExists => "the name is taken on the gateway",
             Self::NotFound => "the gateway has no such sandbox",
             Self::OtherIncarnation => "another incarnation has the name",
-            Self::Invalid => "the gateway refuses what the request says",
+            Self::Invalid => "the gateway, or its adapter, refuses what the request says",
             Self::WrongPhase => "the gateway refuses it in the sandbox's present phase",
             Self::Denied => "the gateway does not allow it to the adapter",
             Self::WrongGateway => "the gateway is not the pinned one, or speaks another dialect",
@@ -63,8 +91,33 @@ impl Cause {
             Self::SnapshotUnusable => {
                 "the snapshot is not there, not complete, not intact, or another sandbox's"
             }
-            Self::RepositoryFailed => "the snapshot repository could not be used",
             Self::SnapshotInUse => "the snapshot is in use, or the last one of its sandbox",
+            Self::RepositoryFailed => "the snapshot repository could not be reached, or was busy",
+            Self::RepositoryMissing => {
+                "the gateway-adapter has no snapshot repository that it can use"
+            }
+            Self::RepositoryFull => "the snapshot repository has no space left",
+            Self::PasswordWrong => {
+                "the gateway-adapter has no password that opens the snapshot repository"
+            }
+            Self::RepositoryDamaged => {
+                "something in the snapshot repository is gone, or not what was written"
+            }
+            Self::NothingRead => "not one entry of its snapshot roots could be read",
+            Self::ListingUnusable => {
+                "its files could not be listed or read: what its own tools answered cannot be used"
+            }
+            Self::RulesChanged => "the record's snapshot rules changed after the plan was made",
+            Self::NonceNotWritten => "the drill's nonce could not be written into its first root",
+            Self::ContainerMissing => "the container runtime shows no container of it",
+            Self::LeavesRoot => "the snapshot names an entry that is not below its roots",
+            Self::TooManyEntries => "there are more entries than can be compared at once",
+            Self::AdapterBusy => "the gateway-adapter is at work on as much as it does at once",
+            Self::NotServing => {
+                "the gateway-adapter may change nothing on the gateway at present: it is not sure to \
+                 be the only one"
+            }
+            Self::Fenced => "a newer holder has the record's lease",
             Self::MaterialUnavailable => "the registry did not hand out the recorded material",
         }
     }
@@ -87,6 +140,63 @@ impl Cause {
             Self::RepositoryFailed => "REPOSITORY_FAILED",
             Self::SnapshotInUse => "SNAPSHOT_IN_USE",
             Self::MaterialUnavailable => "MATERIAL_UNAVAILABLE",
+            Self::RepositoryMissing => "REPOSITORY_MISSING",
+            Self::RepositoryFull => "REPOSITORY_FULL",
+            Self::PasswordWrong => "REPOSITORY_PASSWORD_WRONG",
+            Self::RepositoryDamaged => "REPOSITORY_DAMAGED",
+            Self::NothingRead => "NOTHING_READ",
+            Self::ListingUnusable => "LISTING_UNUSABLE",
+            Self::RulesChanged => "RULES_CHANGED",
+            Self::NonceNotWritten => "NONCE_NOT_WRITTEN",
+            Self::ContainerMissing => "CONTAINER_NOT_FOUND",
+            Self::LeavesRoot => "LEAVES_ROOT",
+            Self::TooManyEntries => "TOO_MANY_ENTRIES",
+            Self::AdapterBusy => "ADAPTER_BUSY",
+            Self::NotServing => "NOT_SERVING",
+            Self::Fenced => "FENCED",
+        }
+    }
+
+    /// What a person sees to before it is tried again.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::AlreadyExists => "once the name is free on the gateway",
+            Self::NotFound | Self::OtherIncarnation => "once the recorded sandbox is there",
+            Self::Invalid | Self::CommandFailed => "after what the gateway complains of was mended",
+            Self::WrongPhase => "once the sandbox is READY",
+            Self::Denied => "after the gateway allows it to the adapter",
+            Self::WrongGateway => "after the adapter was given the pinned gateway's endpoint",
+            Self::GatewayFailed | Self::NotSettled => "once the gateway answers again",
+            Self::AdapterFailed => "after the gateway-adapter was started",
+            Self::AdapterBusy => "once the adapter has ended some of its work",
+            Self::NotServing => "once one adapter alone serves the gateway: salvor gateways list",
+            Self::Fenced => "unless the newer holder has done it already",
+            Self::MaterialUnavailable => {
+                "after the registry was started with the key that sealed the record"
+            }
+            Self::SnapshotUnusable | Self::LeavesRoot => "with another snapshot",
+            Self::SnapshotInUse => "once nothing rests on the snapshot, or with --allow-last",
+            Self::RepositoryFailed => "once the repository's storage answers",
+            Self::RepositoryMissing => {
+                "after the gateway-adapter was started with a --repository that it can use"
+            }
+            Self::RepositoryFull => {
+                "after space was made: salvor snapshot prune NAME --reclaim-space, or a larger disk"
+            }
+            Self::PasswordWrong => {
+                "after the gateway-adapter was started with the right --repository-password-file"
+            }
+            Self::RepositoryDamaged => {
+                "after restic check --read-data was run on the repository, and its files were mended"
+            }
+            Self::NothingRead => {
+                "after its snapshot roots were corrected: salvor snapshot rules NAME"
+            }
+            Self::ListingUnusable => "after GNU find and GNU tar were made usable in the sandbox",
+            Self::RulesChanged => "the new rules count then",
+            Self::NonceNotWritten => "after its first snapshot root was made writable",
+            Self::ContainerMissing => "through the gateway instead, once the sandbox is READY",
+            Self::TooManyEntries => "with some of the paths only: --path",
         }
     }
 }
@@ -101,7 +211,7 @@ impl Setback {
             Self::Returned => "SANDBOX_RETURNED",
             Self::NotSaved(NotSaved::Incomplete(_)) => "SNAPSHOT_INCOMPLETE",
             Self::NotSaved(NotSaved::Damaged(_)) => "SNAPSHOT_DAMAGED",
-            Self::NotSaved(NotSaved::Refused(_)) => "SNAPSHOT_FAILED",
+            Self::NotSaved(NotSaved::Refused(cause)) => cause.as_str(),
             Self::RecordChanged => "RECORD_CHANGED",
             Self::Cancelled => "CANCELLED",
         }

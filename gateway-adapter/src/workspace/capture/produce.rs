@@ -68,6 +68,8 @@ pub(super) struct Round {
 pub(super) struct Produced {
     /// Files that were asked for and did not come, or not as files, by root.
     pub(super) missing: Vec<Vec<PathBuf>>,
+    /// Names in a stream that lead out of its root.
+    pub(super) strays: Vec<PathBuf>,
     /// Files read from the sandbox.
     pub(super) files_read: u64,
 }
@@ -95,7 +97,8 @@ fn give(round: Round, produced: &mut Produced) -> Result<(), Stopped> {
         for (entry, source) in root.entries.iter().zip(sources) {
             giver.entry(entry, *source, &mut files, &copies, &mut copied)?;
         }
-        drop(files);
+        let strays = files.strays();
+        produced.strays.extend(strays);
         archive.into_inner().drain();
     }
     items.send(Item::End).map_err(|_| Stopped)

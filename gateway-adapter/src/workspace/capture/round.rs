@@ -38,7 +38,7 @@ struct Done {
 impl<C: Channel> Capture<C> {
     pub(super) async fn rounds(&mut self, ending: &mut Ending) -> Result<Taken, Error> {
         let mut parent = self.first_parent().await;
-        let mut listed = self.list().await.map_err(unreadable)?;
+        let mut listed = self.list().await.map_err(|broken| unreadable(broken, &self.sandbox()))?;
         let mut suspects = HashSet::new();
         let mut read = Read::default();
         for left in (0..ROUNDS).rev() {
@@ -127,6 +127,13 @@ impl<C: Channel> Capture<C> {
             if root.whole && !unread {
                 covered.push(shown(&root.path));
             }
+        }
+        for stray in done.produced.strays {
+            issues.note(
+                &stray,
+                Reason::LeavesRoot,
+                "the sandbox's tar sent it from outside its root",
+            );
         }
         issues.append(differences);
         if let Err(broken) = done.copied {

@@ -7,7 +7,8 @@ use salvor_proto::gateway::v1::snapshot::State;
 use salvor_proto::{Error, error::Code, time};
 use salvor_runtime::Clock;
 
-use super::Taken;
+use super::{Taken, full_name};
+use crate::next_step::NextStep;
 use crate::operations::Handle;
 use crate::store::{Step, Store};
 
@@ -31,7 +32,7 @@ pub(crate) async fn seal(
             first.path, first.detail, first.reason
         );
         return Err(Error::new(Code::Undetermined, "NOTHING_READ", text)
-            .next_step("salvor show, and check the snapshot roots"));
+            .next_step(NextStep::CorrectRoots.of(&full_name(&manifest))));
     }
     handle.begin("reading back", counts.files, counts.bytes_read);
     let meter = handle.clone();

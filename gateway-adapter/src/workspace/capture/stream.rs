@@ -4,14 +4,15 @@
 //! stream ends early is an error of its reader, never a short file; a reader that is dropped early
 //! costs the rest of its file, not the stream.
 
-use std::ffi::OsStr;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+
+use crate::workspace::exec_channel::{below, stays_below};
+use crate::workspace::notes::MAX_NOTES;
 
 /// A file goes on in pieces of so many bytes, so many of which may wait.
 const PIECE: usize = 64 << 10;
@@ -28,6 +29,8 @@ pub(super) struct Files<'a, R: Read> {
     root: &'a Path,
     entries: tar::Entries<'a, R>,
     ahead: Option<(PathBuf, tar::Entry<'a, R>)>,
+    /// Names that lead out of the root: what has them is not taken.
+    strays: Vec<PathBuf>,
     /// The stream is over, or nothing of it can be made out any more.
     over: bool,
 }
@@ -83,23 +86,40 @@ impl<'a, R: Read> Files<'a, R> {
     /// # Errors
     /// The archive was read from before.
     pub(super) fn new(root: &'a Path, archive: &'a mut tar::Archive<R>) -> io::Result<Self> {
-        Ok(Self { root, entries: archive.entries()?, ahead: None, over: false })
+        Ok(Self { root, entries: archive.entries()?, ahead: None, strays: Vec::new(), over: false })
     }
 
     /// The next file, if it is this one. Any other stays where it is: this one was not sent.
     pub(super) fn next_if(&mut self, path: &Path) -> Option<tar::Entry<'a, R>> {
+        self.look();
+        self.ahead.take_if(|(ahead, _)| ahead == path).map(|(_, entry)| entry)
+    }
+
+    /// Reads on to the end. What led out of the root: the first of it, since one is enough to make a snapshot incomplete.
+    pub(super) fn strays(mut self) -> Vec<PathBuf> {
+        while !self.over {
+            self.ahead = None;
+            self.look();
+        }
+        self.strays
+    }
+
+    fn look(&mut self) {
         while self.ahead.is_none() && !self.over {
             match self.entries.next() {
                 Some(Ok(entry)) => {
                     let name = entry.path_bytes();
-                    let name = name.strip_prefix(b"./").unwrap_or(&name);
-                    let path = self.root.join(OsStr::from_bytes(name));
-                    self.ahead = Some((path, entry));
+                    let path = below(self.root, &name);
+                    if stays_below(&name) {
+                        drop(name);
+                        self.ahead = Some((path, entry));
+                    } else if self.strays.len() < MAX_NOTES {
+                        self.strays.push(path);
+                    }
                 }
                 Some(Err(_)) | None => self.over = true,
             }
         }
-        self.ahead.take_if(|(ahead, _)| ahead == path).map(|(_, entry)| entry)
     }
 }
 
@@ -161,5 +181,39 @@ impl Read for Content {
         let length = self.piece.len().min(buffer.len());
         self.piece.copy_to_slice(&mut buffer[..length]);
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(names: &[&str]) -> Vec<u8> {
+        let mut archive = Vec::new();
+        for name in names {
+            let mut header = tar::Header::new_gnu();
+            // By hand: the writer of the library refuses such names.
+            header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(1);
+            header.set_entry_type(tar::EntryType::Regular);
+            header.set_cksum();
+            archive.extend_from_slice(header.as_bytes());
+            archive.extend_from_slice(&[b'x'; 512]);
+        }
+        archive.extend_from_slice(&[0; 1024]);
+        archive
+    }
+
+    #[test]
+    fn what_leads_out_is_named_and_what_stands_behind_it_is_read() {
+        let bytes = stream(&["./a", "../evil", "/etc/passwd", "./d/../../up", "./b", "./c/../z"]);
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let mut files = Files::new(Path::new("/r"), &mut archive).unwrap();
+        for wanted in ["/r/a", "/r/b"] {
+            assert!(files.next_if(Path::new(wanted)).is_some(), "{wanted}");
+        }
+        let strays = files.strays();
+        let strays: Vec<&str> = strays.iter().filter_map(|path| path.to_str()).collect();
+        assert_eq!(strays, ["/r/../evil", "/etc/passwd", "/r/d/../../up", "/r/c/../z"]);
     }
 }

@@ -174,9 +174,16 @@ pub(super) async fn compare<C: Channel>(
             }
         };
         let (listed, ()) = tokio::join!(channel.inventory(root.path.clone(), sender), comparing);
-        if let Err(broken) = listed {
-            changes.notes.note(&root.path, Reason::StreamCut, broken.unknown.detail);
-            continue;
+        match listed {
+            // What may not be read now and could be before shows in what was read.
+            Ok(notes) => {
+                let out = notes.into_iter().filter(|note| note.reason == Reason::LeavesRoot);
+                changes.notes.extend(out);
+            }
+            Err(broken) => {
+                changes.notes.note(&root.path, Reason::StreamCut, broken.unknown.detail);
+                continue;
+            }
         }
         let gone = root.entries.iter().zip(&seen).filter(|(_, seen)| !**seen);
         for (entry, _) in gone.filter(|(entry, _)| !exempt.has(&entry.path)) {
@@ -216,7 +223,7 @@ impl Survey {
         root.entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         root.whole = true;
         for note in notes {
-            let of_root = note.path == root.path;
+            let of_root = note.path == root.path || note.reason == Reason::LeavesRoot;
             if !of_root && root.position(&note.path).is_none() {
                 continue;
             }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::complaints;
-use super::read::{below, said};
+use super::read::{below, said, stays_below};
 use crate::exec::Finished;
 use crate::workspace::{Entry, Kind, Note, Reason};
 
@@ -96,6 +96,10 @@ impl Parser {
         while let Some(record) = self.record()? {
             let fields: Vec<&[u8]> = record.split(|byte| *byte == 0).take(FIELDS).collect();
             let (entry, readable) = entry(&self.root, &fields)?;
+            if !fields.get(1).is_some_and(|name| stays_below(name)) {
+                self.leaves_root(entry.path);
+                continue;
+            }
             if !readable {
                 self.unreadable(&entry);
             }
@@ -122,6 +126,11 @@ impl Parser {
             }
             None => Ok(None),
         }
+    }
+
+    fn leaves_root(&mut self, path: PathBuf) {
+        let detail = "the sandbox's find names it as below the root, and it is not".to_owned();
+        self.notes.push(Note { path, reason: Reason::LeavesRoot, detail });
     }
 
     fn unreadable(&mut self, entry: &Entry) {

@@ -210,8 +210,16 @@ pub(super) fn said(finished: &Finished) -> String {
     exec::printable(&finished.stderr, 256)
 }
 
+/// Whether a name that a tool printed stays below the root that it is relative to. The tools print none that does not; whoever
+/// puts something in their place may.
+pub(crate) fn stays_below(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    let mut parts = name.split(|byte| *byte == b'/');
+    name.is_empty() || parts.all(|part| !matches!(part, b"" | b"." | b".."))
+}
+
 /// A name that a tool printed, below its root.
-pub(super) fn below(root: &Path, name: &[u8]) -> PathBuf {
+pub(crate) fn below(root: &Path, name: &[u8]) -> PathBuf {
     let name = name.strip_prefix(b"./").unwrap_or(name);
     if name.is_empty() { root.to_owned() } else { root.join(OsStr::from_bytes(name)) }
 }

@@ -102,11 +102,12 @@ async fn a_nonce_is_in_the_snapshot_and_not_in_the_workspace() {
         fs::create_dir_all(lab.root.join("first/.salvor-nonce/d")).unwrap();
         let mut request = lab.request(rules(&["/sandbox/first"]));
         request.with_nonce = true;
-        let snapshot = taken(lab.run(request).await);
-        complete(&snapshot);
-        assert_eq!(snapshot.nonce, None, "a directory is never taken away");
-        let left = notes(&coverage(&snapshot).left_out);
-        assert_eq!(left, [("/sandbox/first/.salvor-nonce", "UNWRITABLE")]);
+        let before = lab.snapshots().await.len();
+        let failure = failed(lab.run(request).await);
+        assert_eq!(failure.reason, "NONCE_NOT_WRITTEN", "a directory is never taken away");
+        assert!(failure.message.contains("/sandbox/first/.salvor-nonce"), "{}", failure.message);
+        assert!(failure.next_step.starts_with("salvor snapshot rules gateways/"));
+        assert_eq!(lab.snapshots().await.len(), before);
     }
 }
 

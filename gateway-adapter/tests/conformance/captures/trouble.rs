@@ -108,8 +108,11 @@ async fn a_sandbox_that_ends_under_the_reader_leaves_what_was_read() {
         assert_eq!(coverage(&snapshot).files, 4, "three whole ones and the one that was cut");
         let request = lab.request(rules(&["/sandbox/work"]));
         let failure = failed(lab.run(request).await);
-        assert_eq!(failure.reason, "UNAVAILABLE");
+        assert_eq!(failure.reason, "NOT_READY");
         assert!(failure.message.contains("ERROR"), "{}", failure.message);
+        let SandboxRef { gateway, workspace, sandbox } = lab.target.sandbox("coder").unwrap();
+        let name = format!("{gateway}/workspaces/{workspace}/sandboxes/{sandbox}");
+        assert_eq!(failure.next_step, format!("salvor status {name}  # then ask again"));
         assert_eq!(lab.snapshots().await, [bare(snapshot)]);
     }
 }
@@ -197,7 +200,7 @@ async fn who_may_not_is_refused_and_nothing_is_run() {
     let rootless = SnapshotWorkspaceRequest { rules: Some(rules(&[])), ..newer.clone() };
     let ok = SnapshotWorkspaceRequest { live_id: "another".into(), ..newer };
     // A wrong incarnation is found out by looking.
-    assert_eq!(failed(lab.run(ok).await).reason, "INCONSISTENT");
+    assert_eq!(failed(lab.run(ok).await).reason, "OTHER_INCARNATION");
     for (request, code) in [
         (older, Code::Aborted),
         (other, Code::FailedPrecondition),
@@ -221,4 +224,34 @@ async fn notes_are_not_said_twice() {
     assert_eq!(issues(&snapshot), [("/sandbox/work/d3/file", "CHANGED_WHILE_READING")]);
     let left = notes(&coverage(&snapshot).left_out);
     assert_eq!(left, [("/sandbox/work/.npmrc", "SECRET")]);
+}
+
+/// Lists, or sends, what is not there besides what is: as a tool in the place of the sandbox's own can.
+#[tokio::test]
+async fn what_a_tool_names_outside_its_root_is_named_and_the_rest_is_read() {
+    for dialect in BOTH {
+        let mut lab = lab(dialect).await;
+        let evil =
+            "f\\0007\\0001.5\\0001.5\\0001\\0001\\000644\\0000\\0000\\0000\\0000\\0001\\000\\000";
+        lab.tool(
+            "find",
+            &format!(
+                "case \"$*\" in *-printf*) ;; *) exec \"$real\" \"$@\";; esac
+             \"$real\" \"$@\" || exit; printf '.\\000../secret\\000{evil}'"
+            ),
+        );
+        let snapshot = lab.take(rules(&["/sandbox/work"])).await;
+        assert_eq!(issues(&snapshot), [("/sandbox/work/../secret", "LEAVES_ROOT")]);
+        assert_eq!((coverage(&snapshot).files, coverage(&snapshot).covered_roots.len()), (10, 0));
+    }
+}
+
+#[tokio::test]
+async fn what_a_stream_holds_from_outside_its_root_is_named_and_not_taken() {
+    let mut lab = lab(Dialect::V0_1).await;
+    lab.write("secret", "of another");
+    lab.before_reading("exec \"$real\" \"$@\" -P ../secret");
+    let snapshot = lab.take(rules(&["/sandbox/work"])).await;
+    assert_eq!(issues(&snapshot), [("/sandbox/work/../secret", "LEAVES_ROOT")]);
+    assert_eq!(coverage(&snapshot).files, 10);
 }

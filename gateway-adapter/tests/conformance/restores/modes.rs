@@ -89,8 +89,11 @@ async fn config_files_are_merged_by_the_owners_of_their_keys() {
     fs::set_permissions(site.path("app/config.json"), Permissions::from_mode(0o600)).unwrap();
     site.write("data", "live");
     let mut request = site.restoring(&snapshot);
-    request.config_files = configs("/sandbox/work/app/config.json", "json");
     request.mode = RestoreMode::MergeConfig.into();
+    let nothing = site.begin(request.clone()).await.unwrap_err();
+    assert_eq!(nothing.code(), Code::InvalidArgument, "{nothing:?}");
+    assert!(nothing.message().contains("no config file is declared"), "{nothing:?}");
+    request.config_files = configs("/sandbox/work/app/config.json", "json");
     let report = site.report(request.clone()).await;
     all_applied(&report);
     assert_eq!(site.read("data"), b"live");

@@ -9,7 +9,7 @@ use salvor_proto::{
     registry::v1::{self as registry, posture},
 };
 
-use crate::engine::Engine;
+use crate::{engine::Engine, words::NextStep};
 
 /// How long a rebind may hold the record.
 const REBIND_LEASE: Duration = Duration::from_secs(30);
@@ -102,12 +102,13 @@ fn unproven(mut obligation: registry::Posture) -> Option<registry::Posture> {
 fn not_active(before: &registry::Sandbox, name: &RecordName) -> Error {
     let state = before.state().as_str_name().trim_start_matches("STATE_");
     let next_step = if before.state() == registry::sandbox::State::Destroyed {
-        format!("salvor adopt {name}")
+        NextStep::Adopt
     } else {
-        format!("salvor recoveries list --sandbox {name} --open")
+        NextStep::ListOpen
     };
     let message = format!("the record of {name} is {state}; nothing was recorded");
-    Error::new(Code::Refused, "RECORD_NOT_ACTIVE", message).next_step(next_step)
+    Error::new(Code::Refused, "RECORD_NOT_ACTIVE", message)
+        .next_step(next_step.of(&name.to_string()))
 }
 
 #[cfg(test)]

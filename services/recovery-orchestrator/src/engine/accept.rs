@@ -22,7 +22,8 @@ use crate::{
     journal::{RecoveryFilter, Stored},
     perform::prune::pruning,
     ports::{Ended, Lease},
-    view, words,
+    view,
+    words::{self, NextStep},
 };
 
 /// What a caller asks for.
@@ -99,7 +100,7 @@ impl Engine {
         if *stored.header.target() != ask.name {
             let message = format!("request_id was used before, for {}", stored.header.target());
             return Err(Error::new(Code::Invalid, "REQUEST_ID_REUSED", message)
-                .next_step("use a new request_id"));
+                .next_step(NextStep::FreshId.of("")));
         }
         if !stored.header.plan.allowed() {
             return Err(words::refusal(
@@ -217,7 +218,7 @@ impl Engine {
             );
             return Err(Error::new(Code::Busy, "RECOVERY_OPEN", message)
                 .with("holder", name.to_string())
-                .next_step(format!("salvor recoveries retry {name}")));
+                .next_step(NextStep::Retry.of(name.as_str())));
         }
         let accepted = accepted(&open);
         self.take_up(open, false).await?;
@@ -272,7 +273,7 @@ fn same_plan(ask: &Ask, plan: &Plan) -> Result<(), Error> {
             );
             Err(Error::new(Code::Conflict, "PLAN_CHANGED", message)
                 .with("plan_digest", plan.digest.to_string())
-                .next_step(format!("salvor plan {}", ask.name)))
+                .next_step(NextStep::Plan.of(&ask.name.to_string())))
         }
         _ => Ok(()),
     }
@@ -280,7 +281,7 @@ fn same_plan(ask: &Ask, plan: &Plan) -> Result<(), Error> {
 
 fn held(error: Error, name: &RecordName) -> Error {
     if error.reason() == "LEASE_HELD" {
-        return error.next_step(format!("salvor recoveries list --sandbox {name} --open"));
+        return error.next_step(NextStep::ListOpen.of(&name.to_string()));
     }
     error
 }

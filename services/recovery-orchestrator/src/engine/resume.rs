@@ -22,6 +22,7 @@ use super::{Engine, Work};
 use crate::{
     folded::{Standing, folded},
     journal::{RecoveryFilter, Row, Stored},
+    words::NextStep,
 };
 
 /// So many open recoveries are looked at in one go.
@@ -143,7 +144,7 @@ impl Engine {
                 header.name, header.plan.saga_version
             );
             return Err(Error::new(Code::Refused, "SAGA_VERSION_UNKNOWN", message)
-                .next_step("run the orchestrator that wrote it until it has ended"));
+                .next_step(NextStep::RunThatVersion.of(header.name.as_str())));
         }
         let approved = Approved::new(header.plan.clone()).map_err(|error| {
             let message = format!("{}: {error}; its journal is not touched", header.name);
@@ -179,7 +180,7 @@ impl Engine {
             Standing::Refused | Standing::Ended(_) => {
                 let message = format!("{name} has ended; there is nothing to resume");
                 Err(Error::new(Code::Refused, "RECOVERY_ENDED", message)
-                    .next_step(format!("salvor recover {}", stored.header.target())))
+                    .next_step(NextStep::Recover.of(&stored.header.target().to_string())))
             }
         }
     }

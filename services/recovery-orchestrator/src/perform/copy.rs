@@ -206,10 +206,9 @@ async fn note_drill(run: &Run, finding: &Finding) -> Result<(), Error> {
     let taken = events.iter().rev().find_map(Copy::taken);
     let chosen = run.header.plan.inputs.restore.as_ref().map(|chosen| &chosen.saved);
     let used = taken.or(chosen);
+    let with_nonce = with_nonce(run, finding, taken, used).await?;
     let (passed, message) = match finding {
-        Finding::Compared { data: Part::Restored { .. }, .. } => {
-            (true, "every file came back as it was captured".to_owned())
-        }
+        Finding::Compared { data: Part::Restored { .. }, .. } => (true, came_back(with_nonce)),
         Finding::Compared { data, .. } => (false, data.detail()),
         Finding::Failed(why) => (false, why.to_string()),
     };
@@ -217,15 +216,26 @@ async fn note_drill(run: &Run, finding: &Finding) -> Result<(), Error> {
         snapshot: used.map_or_else(String::new, |used| used.name.to_string()),
         time: Some(timestamp(run.world.now().0)),
         passed,
-        with_nonce: with_nonce(run, taken, used).await?,
+        with_nonce,
         message,
         recovery: run.name().to_string(),
     };
     note(run, taken.map(Tried::Saved), Some(drill)).await
 }
 
-/// Whether a nonce was looked for. One that was just taken has one; of another its manifest tells.
-async fn with_nonce(run: &Run, taken: Option<&Saved>, used: Option<&Saved>) -> Result<bool, Error> {
+fn came_back(with_nonce: bool) -> String {
+    let nonce = if with_nonce { "the nonce was found" } else { "it bears no nonce" };
+    format!("every file came back as it was captured, and {nonce}")
+}
+
+/// Whether a nonce was looked for: always in what was taken for this drill, and in another if its manifest names one.
+async fn with_nonce(
+    run: &Run,
+    finding: &Finding,
+    taken: Option<&Saved>,
+    used: Option<&Saved>,
+) -> Result<bool, Error> {
+    let Finding::Compared { .. } = finding else { return Ok(false) };
     let (Some(used), None) = (used, taken) else { return Ok(taken.is_some()) };
     let Ok(adapter) = watch::adapter(run).await? else { return Ok(false) };
     Ok(matches!(adapter.nonce(&used.name).await, Ok(Some(_))))

@@ -23,7 +23,7 @@ use tokio::time::sleep;
 
 use super::watch;
 use crate::{
-    ports::{Adapter, Ended, Filling, Reading},
+    ports::{Adapter, Ended, Filling, Reading, of_repository},
     runner::{Performed, Run, events},
 };
 
@@ -79,6 +79,10 @@ pub(super) async fn take<S: Saga>(run: &Run, take: Take) -> Result<Performed<Cap
     let work = adapter.take_snapshot(permit, reading, &run.progress);
     let Some(ended) = unless_stopping(run, work).await else { return Ok(Performed::Interrupted) };
     Ok(Performed::Event(match ended {
+        // A drill without its nonce could not fail.
+        Ended::With(snapshot) if take.nonce && snapshot.nonce.is_none() => {
+            CaptureEvent::Refused(Cause::NonceNotWritten)
+        }
         Ended::With(snapshot) => taken(&snapshot, take.verify),
         Ended::Refused(cause, why) => {
             tracing::warn!(recovery = %run.name(), why, "no snapshot was taken");
@@ -112,8 +116,9 @@ pub(super) async fn verify<S: Saga>(
     let Some(ended) = unless_stopping(run, work).await else { return Ok(Performed::Interrupted) };
     Ok(match ended {
         Ended::With(report) if report.intact => Performed::Event(CaptureEvent::Verified),
-        Ended::With(report) if report.unknown.is_some() => {
-            Performed::Wait(ParkReason::KeepsFailing(Cause::RepositoryFailed))
+        Ended::With(pb::VerifyReport { unknown: Some(unknown), .. }) => {
+            let cause = of_repository(convert::why(unknown.reason()));
+            Performed::Wait(ParkReason::KeepsFailing(cause))
         }
         Ended::With(report) => Performed::Event(CaptureEvent::Damaged(convert::gap(
             saved.name.as_str(),
@@ -226,17 +231,23 @@ async fn compare(
     })
 }
 
-/// What a drill has to find besides what the snapshot says of itself.
+/// What a drill has to find besides what the snapshot says of itself. A snapshot that was taken for this drill was to bear one: if
+/// it bears none, there is nothing that could be found.
 async fn sought(
     run: &Run,
     adapter: &Adapter,
     snapshot: &SnapshotName,
 ) -> Result<Option<pb::Nonce>, Cause> {
-    let copy = run.header.plan.inputs.asked.copy.as_ref();
-    if copy.is_none_or(|copy| copy.keep) {
+    let inputs = &run.header.plan.inputs;
+    if inputs.asked.copy.as_ref().is_none_or(|copy| copy.keep) {
         return Ok(None);
     }
-    adapter.nonce(snapshot).await
+    let borne = adapter.nonce(snapshot).await?;
+    let never_written = || {
+        let root = inputs.roots.first().map_or("", |root| root.as_str());
+        pb::Nonce { path: format!("{root}/.salvor-nonce"), ..pb::Nonce::default() }
+    };
+    Ok(borne.or_else(|| inputs.capture.map(|_| never_written())))
 }
 
 /// A nonce that was sought must have been found: that nobody says so is no proof of it.
@@ -287,7 +298,7 @@ async fn to_save(
     let inputs = &run.header.plan.inputs;
     let record = run.world.registry.sandbox(run.target()).await?;
     if convert::snapshot_rules(&record) != inputs.rules {
-        return Ok(Err(Cause::Invalid));
+        return Ok(Err(Cause::RulesChanged));
     }
     let mut rules = record.snapshot_rules.unwrap_or_default();
     rules.roots = inputs.roots.iter().map(ToString::to_string).collect();

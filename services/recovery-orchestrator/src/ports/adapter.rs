@@ -25,6 +25,7 @@ use salvor_runtime::{
 };
 use tonic::Status;
 
+use super::causes;
 use crate::config::Config;
 
 /// All adapters that have been called so far, by address.
@@ -152,7 +153,7 @@ impl Adapter {
                 let answer = answer.into_inner();
                 convert::effect(answer.effect.as_ref(), LiveId(answer.live_id))
             }
-            Err(status) => failed(&status),
+            Err(status) => causes::of_status(&status),
         }
     }
 
@@ -166,7 +167,7 @@ impl Adapter {
         };
         match self.client.clone().delete_sandbox(request).await {
             Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),
-            Err(status) => failed(&status),
+            Err(status) => causes::of_status(&status),
         }
     }
 
@@ -180,7 +181,7 @@ impl Adapter {
         };
         match self.client.clone().start_sandbox(request).await {
             Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),
-            Err(status) => failed(&status),
+            Err(status) => causes::of_status(&status),
         }
     }
 
@@ -220,7 +221,7 @@ impl Adapter {
         };
         match self.client.clone().apply_policy(request).await {
             Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),
-            Err(status) => failed(&status),
+            Err(status) => causes::of_status(&status),
         }
     }
 
@@ -239,7 +240,7 @@ impl Adapter {
         };
         match self.client.clone().apply_posture(request).await {
             Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),
-            Err(status) => failed(&status),
+            Err(status) => causes::of_status(&status),
         }
     }
 

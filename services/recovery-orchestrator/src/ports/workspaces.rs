@@ -19,7 +19,10 @@ use salvor_proto::{
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
-use super::adapter::{Adapter, failed, permit, reference, why};
+use super::{
+    adapter::{Adapter, permit, reference, why},
+    causes,
+};
 
 /// How long one call waits for an operation before it is asked again.
 const WAIT: Duration = Duration::from_millis(500);
@@ -205,7 +208,10 @@ impl Adapter {
         match self.client().get_snapshot(request).await {
             Ok(answer) => answer.into_inner().snapshot.ok_or(Cause::AdapterFailed),
             Err(status) if is_salvors(&status, Code::NotFound) => Err(Cause::SnapshotUnusable),
-            Err(_) => Err(Cause::AdapterFailed),
+            Err(status) => match causes::of_status::<()>(&status) {
+                Effect::NotApplied(cause) | Effect::MaybeApplied(cause) => Err(cause),
+                Effect::Applied(()) => Err(Cause::AdapterFailed),
+            },
         }
     }
 
@@ -224,7 +230,7 @@ impl Adapter {
         };
         match self.client().stop_compute(request).await {
             Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),
-            Err(status) => failed(&status),
+            Err(status) => causes::of_status(&status),
         }
     }
 
@@ -405,7 +411,7 @@ impl Adapter {
         progress.send_replace(None);
         match operation.result {
             Some(pb::operation::Result::Failure(failure)) => {
-                Ended::Refused(cause(&failure.reason), failure.message)
+                Ended::Refused(causes::of_failure(&failure.reason), failure.message)
             }
             Some(result) => expected(result).map_or(Ended::Lost(Cause::AdapterFailed), Ended::With),
             None => Ended::Lost(Cause::AdapterFailed),
@@ -463,31 +469,10 @@ fn identity((name, live): &(RecordName, LiveId)) -> pb::SnapshotIdentity {
 }
 
 fn refused<T>(status: &Status) -> Ended<T> {
-    match failed::<()>(status) {
-        Effect::NotApplied(cause) => {
-            let reason = received(status).reason.unwrap_or_default();
-            let told = self::cause(&reason);
-            let cause = if told == Cause::GatewayFailed { cause } else { told };
-            Ended::Refused(cause, status.message().to_owned())
-        }
+    match causes::of_status::<()>(status) {
+        Effect::NotApplied(cause) => Ended::Refused(cause, status.message().to_owned()),
         Effect::Applied(()) => Ended::Lost(Cause::AdapterFailed),
         Effect::MaybeApplied(cause) => Ended::Lost(cause),
-    }
-}
-
-/// The adapter's reason as a cause: what will not pass by itself is told from what may.
-fn cause(reason: &str) -> Cause {
-    match reason {
-        "LEAVES_ROOT" => Cause::SnapshotUnusable,
-        "LAST_SNAPSHOT" => Cause::SnapshotInUse,
-        _ if reason.starts_with("SNAPSHOT_") => Cause::SnapshotUnusable,
-        "NO_REPOSITORY" => Cause::RepositoryFailed,
-        _ if reason.starts_with("REPOSITORY_") => Cause::RepositoryFailed,
-        "OTHER_INCARNATION" => Cause::OtherIncarnation,
-        "SANDBOX_ABSENT" | "CONTAINER_NOT_FOUND" => Cause::NotFound,
-        "NOT_READY" => Cause::WrongPhase,
-        "FOREIGN_GATEWAY" => Cause::WrongGateway,
-        _ => Cause::GatewayFailed,
     }
 }
 

@@ -1,17 +1,19 @@
 //! What a recovery came to, as it is answered: part by part, or why it did not come to that.
 
+mod data;
+
 use salvor_core::{
-    SagaKind, Timestamp,
+    SagaKind,
     id::SnapshotName,
     name::RecordName,
-    saga::{Ending, Outcome, Part, Parts, Pending, Setback},
-    time::Readable,
+    saga::{Ending, Outcome, Part, Parts, Pending},
 };
 use salvor_proto::{convert::part, recovery::v1 as pb, time::timestamp};
 
 use crate::{
     folded::{Folded, Standing},
     journal::Header,
+    words,
 };
 
 /// What an ended recovery came to.
@@ -28,7 +30,10 @@ pub(super) fn result(
     };
     Some(pb::RecoveryResult {
         live_id: parts.live_id.as_ref().map_or_else(String::new, ToString::to_string),
-        data: Some(data(header, &parts.data)),
+        data: Some(pb::Part {
+            message: data::sentence(header, &parts.data),
+            ..part(&parts.data, "")
+        }),
         config: Some(part(
             &parts.config,
             said(&parts.config, "the spec in force is the recorded one"),
@@ -67,10 +72,6 @@ const fn instead(item: &Pending) -> Option<&SnapshotName> {
     }
 }
 
-fn data(header: &Header, data: &Part) -> pb::Part {
-    pb::Part { message: data_sentence(header, data), ..part(data, "") }
-}
-
 /// A part that does not apply says so; the others say what was seen.
 const fn said(part: &Part, seen: &'static str) -> &'static str {
     match part {
@@ -85,43 +86,10 @@ const fn said(part: &Part, seen: &'static str) -> &'static str {
     }
 }
 
-fn data_sentence(header: &Header, part: &Part) -> String {
-    match (header.saga(), part) {
-        (SagaKind::Destroy, _) => "destroyed on request".to_owned(),
-        (SagaKind::Snapshot, Part::Kept) => "the workspace was read, and not changed".to_owned(),
-        (SagaKind::Prune, Part::Kept) => "the workspace was not looked at".to_owned(),
-        (SagaKind::Copy, Part::Restored { snapshot, .. }) => {
-            format!("snapshot {snapshot} was restored into it, every file compared")
-        }
-        (_, Part::Kept) => "the workspace is the one from before: a start keeps it".to_owned(),
-        (_, Part::Restored { snapshot, begun }) => {
-            let age = Readable(begun.age(Timestamp(header.created_ms)));
-            format!(
-                "restored snapshot {snapshot}, aged {age} when this was planned, every file compared; \
-                 what was written after it is not in it"
-            )
-        }
-        (_, Part::Pending(owed))
-            if owed.iter().any(|item| matches!(item, Pending::NotSalvaged { .. })) =>
-        {
-            format!("not all of the workspace was recovered: {}", part.detail())
-        }
-        (_, Part::Pending(_)) => format!(
-            "not all of the workspace is as the snapshot has it; the snapshot is kept: {}",
-            part.detail()
-        ),
-        (_, Part::Lost) => {
-            "workspace not recovered: no snapshot holds it, although the record declares roots to keep"
-                .to_owned()
-        }
-        _ => "workspace not recovered: no snapshot holds it".to_owned(),
-    }
-}
-
 fn summary(header: &Header, folded: &Folded, parts: &Parts) -> String {
     let target = header.target();
     let live = parts.live_id.as_ref().map_or("", |id| id.as_str());
-    let data = data_sentence(header, &parts.data);
+    let data = data::sentence(header, &parts.data);
     let what = match header.saga() {
         SagaKind::StaleRecovery => format!(
             "stale recovery: {target} was recreated from its record and is live as {live}; {data}"
@@ -178,13 +146,13 @@ pub(super) fn failure(header: &Header, standing: &Standing) -> Option<pb::Failur
         Standing::Parked(why) => Some(pb::Failure {
             reason: why.reason().to_owned(),
             message: format!("{} waits: {why}", header.name),
-            next_step: format!("salvor recoveries retry {}", header.name),
+            next_step: words::after_park(&header.name, *why),
             denials: Vec::new(),
         }),
         Standing::Ended(Ending::RolledBack(setback)) => Some(pb::Failure {
             reason: setback.reason().to_owned(),
             message: format!("{setback}. {}", untouched(header)),
-            next_step: after_setback(header, setback),
+            next_step: words::after_setback(&header.plan, setback),
             denials: Vec::new(),
         }),
     }
@@ -209,35 +177,5 @@ fn untouched(header: &Header) -> String {
         SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild | SagaKind::Destroy => {
             format!("The record of {target} is as it was before")
         }
-    }
-}
-
-fn after_setback(header: &Header, setback: &Setback) -> String {
-    let target = header.target();
-    let asked = &header.plan.inputs.asked;
-    if header.saga() == SagaKind::Prune && !asked.delete.is_empty() {
-        let again = crate::words::prune_again(target, asked);
-        return format!("salvor snapshot list --all {target}  # then, if they are to go: {again}");
-    }
-    let again = match header.saga() {
-        SagaKind::Snapshot => "snapshot create",
-        SagaKind::Restore | SagaKind::Copy => "snapshot list",
-        SagaKind::Prune => "snapshot prune",
-        SagaKind::StaleRecovery | SagaKind::Revive | SagaKind::Rebuild | SagaKind::Destroy => {
-            "recover"
-        }
-    };
-    match setback {
-        Setback::Refused(_) | Setback::NeverReady(_) => {
-            format!("salvor {again} {target}  # after what the gateway complains of was mended")
-        }
-        Setback::NotSaved(_) => {
-            format!(
-                "salvor snapshot list --all {target}  # mend what kept it from being complete, and try again"
-            )
-        }
-        Setback::Stranger(_) => format!("salvor verdict {target}"),
-        Setback::Returned | Setback::RecordChanged => format!("salvor status {target}"),
-        Setback::Cancelled => format!("salvor {again} {target}"),
     }
 }

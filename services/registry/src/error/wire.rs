@@ -7,7 +7,7 @@ use salvor_runtime::sqlite::Failure;
 use tonic::Status;
 
 use super::Error;
-use super::next_step::next_step;
+use super::next_step::{NextStep, next_step};
 
 const BUSY_RETRY: Duration = Duration::from_millis(200);
 
@@ -195,14 +195,10 @@ fn storage(failure: Failure, source: &sqlx::Error) -> Wire {
     tracing::warn!(error = %source, reason, "the database failed");
     let error = Wire::new(code, reason, message);
     match failure {
-        Failure::Full => {
-            error.next_step("free space under the registry's data directory, then call again")
-        }
+        Failure::Full => error.next_step(NextStep::FreeSpace.of("")),
         Failure::Busy => error.retry_after(BUSY_RETRY),
-        Failure::Corrupt => error.next_step("stop the registry and restore a copy of registry.db"),
-        Failure::ReadOnly => {
-            error.next_step("check owner, mode and file system of the registry's data directory")
-        }
+        Failure::Corrupt => error.next_step(NextStep::RestoreDatabase.of("")),
+        Failure::ReadOnly => error.next_step(NextStep::MakeWritable.of("")),
         Failure::Io | Failure::Other => error,
     }
 }

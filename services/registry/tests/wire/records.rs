@@ -52,7 +52,10 @@ async fn a_record_needs_a_registered_gateway() {
     let answer = harness.client.create_sandbox(request).await;
     let received = refused(answer, Code::FailedPrecondition, "GATEWAY_NOT_REGISTERED");
     assert_eq!(received.metadata["gateway"], "gateways/lab");
-    assert_eq!(received.next_step.as_deref(), Some("salvor gateways add"));
+    assert_eq!(
+        received.next_step.as_deref(),
+        Some("salvor gateways list  # then register it: salvor gateways add NAME ENDPOINT")
+    );
 }
 
 #[tokio::test]

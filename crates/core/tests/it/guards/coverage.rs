@@ -45,13 +45,14 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::StartFirst { .. } => "StartFirst",
         Denial::ContainerNotFound => "ContainerNotFound",
         Denial::PostureLocked => "PostureLocked",
+        Denial::NothingToMerge => "NothingToMerge",
         Denial::CopyExists { .. } => "CopyExists",
         Denial::DataLossNotAccepted => "DataLossNotAccepted",
     }
 }
 
 /// As many as there are arms above.
-const VARIANTS: usize = 31;
+const VARIANTS: usize = 32;
 
 #[test]
 fn every_denial_is_reached() {

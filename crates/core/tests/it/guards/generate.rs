@@ -5,7 +5,7 @@ use salvor_core::{
     Evidence, Fact, SagaKind, Timestamp, Why,
     evidence::{
         Asked, Channel, Compute, CopyTo, Dialect, Gateway, GatewayIdentity, Live, Phase, Posture,
-        Provider, ProviderState, Record, RecordState, Snapshot,
+        Provider, ProviderState, Record, RecordState, RestoreMode, Snapshot,
     },
     id::{LiveId, SandboxPath, SnapshotName},
 };
@@ -229,6 +229,11 @@ fn any_copy() -> impl Strategy<Value = Option<LiveId>> {
     mostly(None, live_id().prop_map(Some))
 }
 
+/// With and without the good record's config file.
+fn any_paths() -> impl Strategy<Value = Vec<SandboxPath>> {
+    mostly(vec![], select(vec![vec!["/sandbox".into()], vec!["/sandbox/elsewhere".into()]]))
+}
+
 fn any_asked(saga: SagaKind) -> impl Strategy<Value = Asked> {
     let channel = select(vec![Some(Channel::Exec), Some(Channel::Runtime)]);
     let named = select(vec![Some(SNAPSHOT.into()), Some("gateways/lab/snapshots/no".into())]);
@@ -236,11 +241,14 @@ fn any_asked(saga: SagaKind) -> impl Strategy<Value = Asked> {
         let copy = CopyTo { sandbox: "coder-copy".parse().unwrap(), keep };
         (saga == SagaKind::Copy).then_some(copy)
     });
-    let tried = any::<bool>();
-    (mostly(None, named), mostly(false, any::<bool>()), mostly(None, channel), keep, tried)
-        .prop_map(|(snapshot, other_sandbox, channel, copy, start_tried)| Asked {
+    let mode = select(vec![RestoreMode::SkipExisting, RestoreMode::MergeConfig]);
+    let how = (mostly(RestoreMode::Replace, mode), any_paths(), any::<bool>());
+    (mostly(None, named), mostly(false, any::<bool>()), mostly(None, channel), keep, how).prop_map(
+        |(snapshot, other_sandbox, channel, copy, (mode, paths, start_tried))| Asked {
             snapshot,
             other_sandbox,
+            mode,
+            paths,
             channel,
             copy,
             start_tried,

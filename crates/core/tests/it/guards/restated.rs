@@ -4,7 +4,7 @@ use salvor_core::{
     Evidence, Fact, SagaKind, Timestamp,
     evidence::{
         Channel, Gateway, GatewayIdentity, Live, Phase, Posture, Present, ProviderState, Record,
-        RecordState, Snapshot,
+        RecordState, RestoreMode, Snapshot,
     },
     id::{SandboxPath, SnapshotName},
     name::RecordName,
@@ -61,6 +61,7 @@ pub(super) fn holds(saga: SagaKind, evidence: &Evidence) -> bool {
         SagaKind::Restore => {
             alive(record, live)
                 && !matches!(record.posture, Posture::Locked { .. })
+                && merges_something(record, evidence)
                 && fits(record, evidence)
                 && matches!(seen(&evidence.snapshot, now), Some(Some(_)))
         }
@@ -206,6 +207,18 @@ fn readable_if_started(record: &Record, live: &Live, evidence: &Evidence) -> boo
 fn accepted(saga: SagaKind, evidence: &Evidence) -> bool {
     let digest = Inputs::of(saga, evidence).digest(saga, &evidence.target);
     evidence.accepted_loss == Some(digest)
+}
+
+/// A merge without a file to merge is none.
+fn merges_something(record: &Record, evidence: &Evidence) -> bool {
+    let paths = &evidence.asked.paths;
+    evidence.asked.mode != RestoreMode::MergeConfig
+        || record.config_files.iter().any(|file| {
+            let below = |path: &SandboxPath| {
+                file == path || file.as_str().starts_with(&format!("{}/", path.as_str()))
+            };
+            paths.is_empty() || paths.iter().any(below)
+        })
 }
 
 fn readable(record: &Record, live: &Live, evidence: &Evidence) -> bool {

@@ -15,15 +15,14 @@ use salvor_core::{
     time::Timestamp,
 };
 
-/// Causes that the first version could write. Golden files only grow, so what is newer comes at the end of a list.
+/// Causes that the first version could write. Golden files only grow, so what is newer comes at the end of a list; what came
+/// with the adapters' own reasons has a list to itself.
 pub(super) fn first_causes() -> Vec<Cause> {
-    let newer = [Cause::SnapshotUnusable, Cause::RepositoryFailed, Cause::SnapshotInUse];
-    Cause::ALL.into_iter().filter(|cause| !newer.contains(cause)).collect()
+    Cause::ALL[..12].to_vec()
 }
 
 fn newer_causes() -> Vec<Cause> {
-    let first = first_causes();
-    Cause::ALL.into_iter().filter(|cause| !first.contains(cause)).collect()
+    Cause::ALL[12..15].to_vec()
 }
 
 pub(super) fn saved() -> Saved {
@@ -234,8 +233,9 @@ pub(super) fn rebuild() -> Vec<rebuild::Event> {
         E::Resumed,
         E::Parked(ParkReason::NameTaken),
     ];
-    events.extend(Cause::ALL.map(E::DeleteRefused));
-    events.extend(Cause::ALL.map(E::CreateRefused));
+    let causes = || first_causes().into_iter().chain(newer_causes());
+    events.extend(causes().map(E::DeleteRefused));
+    events.extend(causes().map(E::CreateRefused));
     events.extend(captures().into_iter().map(E::Capture));
     events.extend(refills().into_iter().map(E::Refill));
     events.extend(proofs().into_iter().map(E::Proof));

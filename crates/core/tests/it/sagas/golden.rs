@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 
-use salvor_core::saga::Narrate;
+use salvor_core::saga::{Cause, Narrate};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::events;
@@ -50,6 +50,20 @@ fn a_revives_journal_is_stored_as_ever() {
 #[test]
 fn a_destroys_journal_is_stored_as_ever() {
     stored_as(&events::destroy(), include_str!("golden/destroy.jsonl"));
+}
+
+/// They stand in events of every saga. What people read of one is a sentence that tells it from all others.
+#[test]
+fn causes_are_stored_as_ever_and_each_says_what_it_is() {
+    let stored = Cause::ALL.map(|cause| serde_json::to_string(&cause).unwrap());
+    let golden: Vec<&str> = include_str!("golden/causes.jsonl").lines().collect();
+    assert_eq!(stored.to_vec(), golden);
+    for cause in Cause::ALL {
+        let others = || Cause::ALL.into_iter().filter(|other| *other != cause);
+        assert!(others().all(|other| other.sentence() != cause.sentence()), "{cause:?}");
+        assert!(others().all(|other| other.as_str() != cause.as_str()), "{cause:?}");
+        assert!(!cause.remedy().is_empty() && !cause.remedy().contains('#'), "{cause:?}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod rebuild;
 mod stale;
 
 /// Causes after which asking again may help, while there are attempts left.
-pub(super) const PASSING: [Cause; 8] = [
+pub(super) const PASSING: [Cause; 11] = [
     Cause::AlreadyExists,
     Cause::WrongPhase,
     Cause::GatewayFailed,
@@ -20,6 +20,9 @@ pub(super) const PASSING: [Cause; 8] = [
     Cause::AdapterFailed,
     Cause::MaterialUnavailable,
     Cause::RepositoryFailed,
+    Cause::ListingUnusable,
+    Cause::AdapterBusy,
+    Cause::NotServing,
 ];
 
 /// A state by name, and a journal that leads there.

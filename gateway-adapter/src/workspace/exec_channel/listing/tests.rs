@@ -142,3 +142,22 @@ fn a_find_that_was_killed_has_not_listed_everything() {
         assert!(problem.contains(&status.to_string()), "{problem}");
     }
 }
+
+#[test]
+fn a_name_that_leads_out_of_its_root_is_noted_and_given_to_nobody() {
+    let names: [&[u8]; 5] = [b"../evil", b"/etc/shadow", b"d/../../up", b"d//x", b"./y/.."];
+    let mut printed = b"\nsalvor-begin-1\n".to_vec();
+    printed.extend(record(".", b"", "d", b""));
+    for name in names {
+        printed.extend(record(".", name, "f", b""));
+    }
+    printed.extend(record(".", b"..good", "f", b""));
+    printed.extend(b"salvor-begin-1\0");
+    let (entries, parser) = parsed(&printed, 4096).unwrap();
+    let kept: Vec<&Path> = entries.iter().map(|entry| entry.path.as_path()).collect();
+    assert_eq!(kept, [Path::new("/r"), Path::new("/r/..good")]);
+    let notes = parser.end(&finished(0)).unwrap();
+    assert!(notes.iter().all(|note| note.reason == Reason::LeavesRoot), "{notes:?}");
+    let named: Vec<&str> = notes.iter().filter_map(|note| note.path.to_str()).collect();
+    assert_eq!(named, ["/r/../evil", "/etc/shadow", "/r/d/../../up", "/r/d//x", "/r/y/.."]);
+}

@@ -2,7 +2,7 @@
 
 use salvor_core::{
     Denial, Evidence, Fact, FactName, SagaKind, Why,
-    evidence::{Channel, CopyTo, Doomed, Live, Phase, Snapshot},
+    evidence::{Channel, CopyTo, Doomed, Live, Phase, RestoreMode, Snapshot},
 };
 
 use super::{Case, case};
@@ -315,6 +315,29 @@ pub(super) fn about_writing() -> Vec<Case> {
             "POSTURE_LOCKED",
             "the sandbox is locked: writing into it would break its seal",
             |e| record_of(e).posture = crate::guards::good::record().posture,
+        ),
+        case(
+            "config_to_merge_is_declared",
+            Denial::NothingToMerge,
+            "NOTHING_TO_MERGE",
+            "the record declares no config file among the paths that were asked for, so a merge would \
+             write nothing",
+            |e| {
+                e.asked.mode = RestoreMode::MergeConfig;
+                record_of(e).config_files.clear();
+            },
+        ),
+        // One is declared, and it is not among what was asked for.
+        case(
+            "config_to_merge_is_declared",
+            Denial::NothingToMerge,
+            "NOTHING_TO_MERGE",
+            "the record declares no config file among the paths that were asked for, so a merge would \
+             write nothing",
+            |e| {
+                e.asked.mode = RestoreMode::MergeConfig;
+                e.asked.paths = vec!["/sandbox/elsewhere".into()];
+            },
         ),
     ]
 }
