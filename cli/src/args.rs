@@ -3,6 +3,7 @@
 //! Deliberately absent: a configuration file, and any default that depends on the working directory.
 
 mod adopt;
+mod config_files;
 mod gateway;
 mod global;
 mod local;
@@ -16,6 +17,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use adopt::AdoptArgs;
+pub(crate) use config_files::ConfigArgs;
 pub(crate) use gateway::{Credentials, DefaultCommand, GatewaysCommand};
 pub(crate) use global::{Color, Format, GlobalArgs};
 pub(crate) use local::{DemoArgs, DialectName, UpArgs};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use salvor_proto::gateway::v1 as gateway;
 
-use super::{Clear, KeepArgs, RulesArgs, RunArgs, Target, WaitArgs};
+use super::{Clear, ConfigArgs, KeepArgs, RulesArgs, RunArgs, Target, WaitArgs};
 
 /// What to do with snapshots.
 #[derive(Debug, Subcommand)]
@@ -214,6 +214,8 @@ pub(crate) struct SetRulesArgs {
     pub(crate) validate_only: bool,
     #[command(flatten)]
     pub(crate) rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 // === impl ChannelName ===
