@@ -69,7 +69,7 @@ fn denials() -> Vec<Denial> {
         Denial::SnapshotLacksRoot { name: snapshot(), root: SandboxPath("/sandbox".into()) },
         Denial::NotReachable { phase: Phase::Error },
         Denial::ContainerNotFound,
-        Denial::PostureLocked,
+        Denial::PostureLocked { path: SandboxPath("/sandbox/lock".into()) },
         Denial::CopyExists { live: "a".into() },
         Denial::DataLossNotAccepted,
     ]);

@@ -168,7 +168,10 @@ pub enum Denial {
     /// The runtime holds no container of the sandbox.
     ContainerNotFound,
     /// The sealed files of a locked sandbox stay as they are.
-    PostureLocked,
+    PostureLocked {
+        /// The first one that the snapshot holds otherwise, or not at all.
+        path: SandboxPath,
+    },
     /// The name of the copy is taken.
     CopyExists {
         /// By which incarnation.
@@ -224,7 +227,7 @@ impl Denial {
             Self::SnapshotLacksRoot { .. } => "SNAPSHOT_LACKS_ROOT",
             Self::NotReachable { .. } => "NOT_REACHABLE",
             Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
-            Self::PostureLocked => "POSTURE_LOCKED",
+            Self::PostureLocked { .. } => "POSTURE_LOCKED",
             Self::CopyExists { .. } => "COPY_EXISTS",
             Self::DataLossNotAccepted => "DATA_LOSS_NOT_ACCEPTED",
         }
@@ -266,7 +269,7 @@ impl Denial {
             | Self::SnapshotLacksRoot { .. }
             | Self::NotReachable { .. }
             | Self::ContainerNotFound
-            | Self::PostureLocked
+            | Self::PostureLocked { .. }
             | Self::CopyExists { .. }
             | Self::DataLossNotAccepted => None,
         }
@@ -406,9 +409,11 @@ impl fmt::Display for Denial {
             Self::ContainerNotFound => f.write_str(
                 "the container runtime of the gateway's host shows no container of the sandbox",
             ),
-            Self::PostureLocked => {
-                f.write_str("the sandbox is locked: writing into it would break its seal")
-            }
+            Self::PostureLocked { path } => write!(
+                f,
+                "the sandbox is locked, and the snapshot does not hold {path} as it is sealed: writing it would break \
+                 the seal"
+            ),
             Self::CopyExists { live } => {
                 write!(
                     f,

@@ -22,6 +22,7 @@ pub fn snapshot(snapshot: &pb::Snapshot) -> Option<Snapshot> {
         complete: snapshot.state() == pb::snapshot::State::Complete,
         begun: Timestamp(snapshot.begin_time.as_ref().map_or(0, millis)),
         covered: coverage.covered_roots.into_iter().map(SandboxPath).collect(),
+        as_sealed: Vec::new(),
         files: coverage.files,
         bytes: coverage.bytes,
     })

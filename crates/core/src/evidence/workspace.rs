@@ -94,6 +94,10 @@ pub struct Snapshot {
     pub begun: Timestamp,
     /// Declared roots that were read to their end.
     pub covered: Vec<SandboxPath>,
+    /// Of the record's sealed files those that it holds with the content that is sealed. Looked at only where it is to be
+    /// written into a locked sandbox.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_sealed: Vec<SandboxPath>,
     /// Regular files in it.
     pub files: u64,
     /// Their bytes.
@@ -123,6 +127,18 @@ impl Snapshot {
     /// Whether everything that a recovery of the record puts back was read to its end.
     pub fn covers(&self, record: &Record) -> bool {
         self.lacks(record).is_none()
+    }
+
+    /// The sealed files that writing it, or only these paths of it, can touch.
+    pub fn touches<'s>(
+        &self,
+        sealed: impl Iterator<Item = &'s SandboxPath>,
+        only: &[SandboxPath],
+    ) -> impl Iterator<Item = &'s SandboxPath> {
+        let within = |path: &SandboxPath, of: &[SandboxPath]| of.iter().any(|dir| path.is_in(dir));
+        sealed.filter(move |path| {
+            within(path, &self.covered) && (only.is_empty() || within(path, only))
+        })
     }
 
     /// The first directory of the record's that was not read to its end, neither itself nor with one above it.

@@ -2,12 +2,13 @@
 
 use salvor_core::{
     SagaKind, Timestamp,
+    evidence::Asked,
     id::SnapshotName,
     name::RecordName,
-    saga::{Ending, Outcome, Part, Parts, Pending, Setback},
+    saga::{Ending, Outcome, Part, Parts, Pending, Setback, refill::Merged},
     time::Readable,
 };
-use salvor_proto::{convert::part, recovery::v1 as pb, time::timestamp};
+use salvor_proto::{convert::part, gateway::v1 as gateway, recovery::v1 as pb, time::timestamp};
 
 use crate::{
     folded::{Folded, Standing},
@@ -22,7 +23,9 @@ pub(super) fn result(
 ) -> Option<pb::RecoveryResult> {
     let Standing::Ended(Ending::Done(parts)) = &folded.standing else { return None };
     let restored = match &parts.data {
-        Part::Restored { snapshot, begun } => Some((snapshot, Some(begun))),
+        Part::Restored { snapshot, begun } | Part::Partly { snapshot, begun, .. } => {
+            Some((snapshot, Some(begun)))
+        }
         Part::Pending(owed) => owed.iter().find_map(instead).map(|name| (name, None)),
         _ => None,
     };
@@ -48,8 +51,18 @@ pub(super) fn result(
         snapshot_restored: restored.map_or_else(String::new, |(name, _)| name.to_string()),
         snapshot_restored_time: restored.and_then(|(_, begun)| Some(timestamp(begun?.0))),
         copy: copy_of(header),
+        merged: folded.merged.iter().map(merged).collect(),
         kept_compute: header.plan.inputs.leftovers.iter().map(|c| c.id.to_string()).collect(),
     })
+}
+
+fn merged(file: &Merged) -> gateway::MergedConfig {
+    gateway::MergedConfig {
+        path: file.path.to_string(),
+        restored_keys: file.restored.clone(),
+        kept_keys: file.kept.clone(),
+        unmerged: file.unmerged.clone().unwrap_or_default(),
+    }
 }
 
 /// The sandbox that a copy has made and kept.
@@ -78,6 +91,7 @@ const fn said(part: &Part, seen: &'static str) -> &'static str {
         Part::Kept => "not changed by this, and not looked at",
         Part::Proven
         | Part::Restored { .. }
+        | Part::Partly { .. }
         | Part::Gone
         | Part::Lost
         | Part::Pending(_)
@@ -106,8 +120,9 @@ fn data_sentence(header: &Header, part: &Part) -> String {
         {
             format!("not all of the workspace was recovered: {}", part.detail())
         }
-        (_, Part::Pending(_)) => format!(
-            "not all of the workspace is as the snapshot has it; the snapshot is kept: {}",
+        (_, Part::Partly { snapshot, .. }) => format!(
+            "not all of the workspace is as snapshot {snapshot} has it; the snapshot is kept{}: {}",
+            retry(header, snapshot),
             part.detail()
         ),
         (_, Part::Lost) => {
@@ -116,6 +131,16 @@ fn data_sentence(header: &Header, part: &Part) -> String {
         }
         _ => "workspace not recovered: no snapshot holds it".to_owned(),
     }
+}
+
+/// How to try again what was not put back, where trying again asks for nothing else than before.
+fn retry(header: &Header, snapshot: &SnapshotName) -> String {
+    let asked = &header.plan.inputs.asked;
+    let again = Asked { snapshot: None, ..asked.clone() } == Asked::default();
+    if header.saga() == SagaKind::Copy || !again {
+        return String::new();
+    }
+    format!(", and `salvor snapshot restore {} --snapshot {snapshot}` tries again", header.target())
 }
 
 fn summary(header: &Header, folded: &Folded, parts: &Parts) -> String {

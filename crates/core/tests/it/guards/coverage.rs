@@ -41,7 +41,7 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::SnapshotLacksRoot { .. } => "SnapshotLacksRoot",
         Denial::NotReachable { .. } => "NotReachable",
         Denial::ContainerNotFound => "ContainerNotFound",
-        Denial::PostureLocked => "PostureLocked",
+        Denial::PostureLocked { .. } => "PostureLocked",
         Denial::CopyExists { .. } => "CopyExists",
         Denial::DataLossNotAccepted => "DataLossNotAccepted",
     }

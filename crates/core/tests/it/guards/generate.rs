@@ -206,13 +206,15 @@ fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
         mostly(LiveId::from(RECORDED_ID), live_id()),
         mostly(true, any::<bool>()),
         mostly(vec!["/sandbox".into()], covered),
+        select(vec![vec![], vec!["/sandbox/lock".into()], vec!["/sandbox/other".into()]]),
     )
-        .prop_map(|(name, of, live_id, complete, covered)| Snapshot {
+        .prop_map(|(name, of, live_id, complete, covered, as_sealed)| Snapshot {
             name: SnapshotName(name),
             of,
             live_id,
             complete,
             covered,
+            as_sealed,
             ..snapshot()
         });
     prop_oneof![3 => one.prop_map(Some), 1 => Just(None)]

@@ -82,6 +82,7 @@ pub(super) fn snapshot() -> Snapshot {
         complete: true,
         begun: ago(600_000),
         covered: vec!["/sandbox".into()],
+        as_sealed: Vec::new(),
         files: 3,
         bytes: 70,
     }
