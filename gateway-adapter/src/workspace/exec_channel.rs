@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Broken, Channel, Entry, Note};
+use super::{Broken, Channel, Entry, Note, Writer};
 use crate::classify::Failure;
 use crate::exec;
 use crate::gateway::{Gateway, Healthy};
@@ -55,6 +55,17 @@ impl Channel for ExecChannel {
         read::contents(self, root, files, tar).await
     }
 
+    async fn digests(
+        &self,
+        root: PathBuf,
+        files: Vec<PathBuf>,
+        found: mpsc::Sender<(PathBuf, [u8; 32])>,
+    ) -> Result<Vec<Note>, Broken> {
+        write::digests(self, root, files, found).await
+    }
+}
+
+impl Writer for ExecChannel {
     async fn unpack(
         &self,
         root: PathBuf,
@@ -75,15 +86,6 @@ impl Channel for ExecChannel {
         content: Bytes,
     ) -> Result<Vec<Note>, Broken> {
         replace::replace(self, root, like, content).await
-    }
-
-    async fn digests(
-        &self,
-        root: PathBuf,
-        files: Vec<PathBuf>,
-        found: mpsc::Sender<(PathBuf, [u8; 32])>,
-    ) -> Result<Vec<Note>, Broken> {
-        write::digests(self, root, files, found).await
     }
 }
 

@@ -12,7 +12,7 @@ use super::plan::Item;
 use crate::operations::Handle;
 use crate::store::{Content, Store, StoreError};
 use crate::workspace::sides::{Held, PIECE, Stopped, blocking};
-use crate::workspace::{Channel, Entry, Kind, Note, packing};
+use crate::workspace::{Entry, Kind, Note, Writer, packing};
 
 /// Pieces between the repository and the channel.
 const QUEUE: usize = 4;
@@ -29,7 +29,7 @@ struct Packed<'a> {
 ///
 /// # Errors
 /// Some of it may have been written.
-pub(super) async fn send<C: Channel>(
+pub(super) async fn send<C: Writer>(
     channel: &C,
     store: &Store,
     held: &Arc<Held>,
@@ -71,7 +71,7 @@ fn pack<'a>(held: &'a Held, root: &Path, item: &'a Item) -> Packed<'a> {
     Packed { path: &entry.path, header, size, content }
 }
 
-async fn send_root<C: Channel>(
+async fn send_root<C: Writer>(
     channel: &C,
     store: &Store,
     (held, root): (&Arc<Held>, &Path),
