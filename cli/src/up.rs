@@ -50,7 +50,8 @@ pub(crate) async fn run(args: &UpArgs, output: &Output) -> Result<Exit, Failure>
         gateways: Vec::new(),
         live: args.runtime_live,
     });
-    let settings = Settings { data_dir, ports, devgateway, runtime, quick: None };
+    let repository = args.repository.clone();
+    let settings = Settings { data_dir, ports, devgateway, repository, runtime, quick: None };
     let mut stack = Stack::start(settings).await?;
     let ended = tokio::select! {
         ended = serve(&mut stack, output) => ended,
