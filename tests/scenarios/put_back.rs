@@ -15,7 +15,7 @@ use salvor_testkit::{Fleet, wait::until};
 use tonic::Code;
 
 use crate::{
-    given::{adopted_as, adoption, lab, reaches, recovery, steps},
+    given::{adopted_as, adoption, lab, output, reaches, recovery, steps, write},
     rebuild::{keeping, read, root, snapshot, with_snapshots, work_in},
     support::{REBUILD, reason, seed},
 };
@@ -112,6 +112,59 @@ async fn t24_an_item_that_is_not_put_back_is_named_and_trying_again_works() {
     assert_eq!(back.result.unwrap().posture.unwrap().outcome(), Outcome::Proven);
     is_locked(&fleet, &name).await;
     assert_eq!(read(&root(&fleet)), tree);
+    fleet.stop().await;
+}
+
+/// What is replaced is a sandbox with a record of its own: saved first, written in place, never deleted.
+#[tokio::test]
+async fn t12_a_copy_takes_the_place_of_a_sandbox_only_when_asked_to() {
+    let fleet = Fleet::start(with_snapshots(Dialect::V0_0)).await.unwrap();
+    let (name, id) = adopted_as(&fleet, "coder", keeping(&["/sandbox"])).await;
+    write(&fleet, "coder", &id, "/sandbox/notes", "of the first").await;
+    let taken = snapshot(&fleet, &name).await;
+    let other =
+        pb::AdoptSandboxRequest { name: Fleet::name("lab", "coder-2"), ..keeping(&["/sandbox"]) };
+    let (target, there) = adopted_as(&fleet, "coder-2", other).await;
+    write(&fleet, "coder-2", &there, "/sandbox/notes", "of the second").await;
+    fleet.sandbox("lab", "stray", &seed()).await.unwrap();
+    lab(&fleet).control.clear_calls();
+
+    let to = |copy: &str, replace_existing| pb::RestoreSandboxRequest {
+        copy_to: copy.into(),
+        replace_existing,
+        ..restore(&name, &taken)
+    };
+    let client = fleet.recovery.clone();
+    // Without being asked to; and what nobody recorded is nobody's to replace.
+    for request in [to("coder-2", false), to("stray", true)] {
+        let refused = client.clone().restore_sandbox(request).await.unwrap_err();
+        assert_eq!(reason(&refused), "COPY_EXISTS");
+    }
+    let plan = pb::RestoreSandboxRequest { validate_only: true, ..to("coder-2", true) };
+    let plan = client.clone().restore_sandbox(plan).await.unwrap().into_inner().plan.unwrap();
+    assert_eq!((plan.sandbox.as_str(), plan.saga()), (&*target, pb::Saga::Restore));
+    assert!(plan.steps.iter().any(|step| step == "verify_snapshot"), "{plan:#?}");
+    assert_eq!(crate::given::mutations(&fleet), [""; 0]);
+
+    let request_id = "0b1f5a52-3d0c-4b8e-9d0a-0d9f5ad0c7b1".to_owned();
+    let request = pb::RestoreSandboxRequest { request_id, ..to("coder-2", true) };
+    let replaced = restored(&fleet, request.clone()).await;
+    assert_eq!(replaced.state(), State::Succeeded, "{replaced:#?}");
+    assert_eq!(restored(&fleet, request).await.name, replaced.name, "the same request again");
+    let result = replaced.result.unwrap();
+    assert_eq!((result.live_id.as_str(), &*result.snapshot_restored), (&*there, &*taken));
+    let notes = ["cat", "/sandbox/notes"];
+    assert_eq!(output(&fleet, "coder-2", &there, &notes).await, "of the first");
+    let calls = crate::given::mutations(&fleet);
+    assert!(!calls.iter().any(|call| call.contains("Delete") || call.contains("Create")));
+    // What it took the place of is saved, and not taken for the first one's.
+    let before = result.snapshot_taken;
+    let foreign = pb::RestoreSandboxRequest { snapshot: before.clone(), ..to("coder-2", true) };
+    let refused = client.clone().restore_sandbox(foreign).await.unwrap_err();
+    assert_eq!(reason(&refused), "SNAPSHOT_OF_ANOTHER");
+    let undone = restored(&fleet, restore(&target, &before)).await;
+    assert_eq!(undone.state(), State::Succeeded, "{undone:#?}");
+    assert_eq!(output(&fleet, "coder-2", &there, &notes).await, "of the second");
     fleet.stop().await;
 }
 

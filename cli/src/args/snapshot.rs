@@ -145,6 +145,9 @@ pub(crate) struct RestoreArgs {
     /// Make a new sandbox of this name from it, in the same workspace; this one is not touched
     #[arg(long, value_name = "NAME")]
     pub(crate) to: Option<String>,
+    /// If there is a sandbox of that name already, with a record: replace what is in it, after it was saved
+    #[arg(long, requires = "to")]
+    pub(crate) replace: bool,
     /// The snapshot may be one of another sandbox of the same gateway
     #[arg(long)]
     pub(crate) from_other_sandbox: bool,

@@ -113,7 +113,7 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         }
         Denial::CopyExists { .. } => {
             format!(
-                "salvor snapshot list {name}  # choose another name for the copy, or destroy that one"
+                "salvor snapshot list {name}  # choose another name, or restore into that one with --replace"
             )
         }
         Denial::MaterialSealed { .. } => format!(

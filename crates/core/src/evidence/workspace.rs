@@ -16,6 +16,9 @@ pub struct Asked {
     pub snapshot: Option<SnapshotName>,
     /// Let it be another sandbox's.
     pub other_sandbox: bool,
+    /// Of that one and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RecordName>,
     /// How to put it back.
     pub mode: RestoreMode,
     /// Only these paths; empty: all.

@@ -197,15 +197,19 @@ fn fits(limits: &Limits, evidence: &Evidence, found: &Snapshot) -> Result<(), De
     if !found.complete {
         return Err(Denial::SnapshotIncomplete { name: found.name.clone() });
     }
-    if evidence.asked.other_sandbox {
-        return Ok(());
-    }
-    if !found.is_of(&evidence.target, record) {
+    let own = match &evidence.asked.from {
+        Some(from) => found.of == *from,
+        None => evidence.asked.other_sandbox || found.is_of(&evidence.target, record),
+    };
+    if !own {
         return Err(Denial::SnapshotOfAnother {
             name: found.name.clone(),
             of: found.of.clone(),
             live: found.live_id.clone(),
         });
+    }
+    if evidence.asked.other_sandbox {
+        return Ok(());
     }
     match found.lacks(record) {
         Some(root) => Err(Denial::SnapshotLacksRoot { name: found.name.clone(), root }),
