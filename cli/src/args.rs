@@ -4,6 +4,7 @@
 
 mod adopt;
 mod again;
+mod config_files;
 mod gateway;
 mod global;
 mod local;
@@ -17,6 +18,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use adopt::AdoptArgs;
+pub(crate) use config_files::ConfigArgs;
 pub(crate) use gateway::{Credentials, DefaultCommand, GatewaysCommand};
 pub(crate) use global::{Color, Format, GlobalArgs};
 pub(crate) use local::{DemoArgs, DialectName, UpArgs};

@@ -9,7 +9,7 @@ mod story;
 
 use std::time::Duration;
 
-use salvor_gateway_adapter::Reclaim;
+use salvor_gateway_adapter::{Reclaim, RepositoryArgs};
 use salvor_runtime::Shutdown;
 use serde_json::{Value, json};
 
@@ -42,6 +42,7 @@ pub(crate) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         data_dir: dir.path().to_owned(),
         ports: Ports::default(),
         devgateway: Some(DevGatewaySettings { port: 0, dialect, time_scale: TIME_SCALE }),
+        repository: RepositoryArgs::default(),
         runtime: None,
         reclaim: Reclaim::default(),
         quick: Some(SETTLE),

@@ -57,7 +57,9 @@ pub(crate) async fn run(args: &UpArgs, output: &Output) -> Result<Exit, Failure>
         keep_pack: Duration::from_secs(args.keep_pack_seconds),
         keep_delete: Duration::from_secs(args.keep_delete_seconds),
     };
-    let settings = Settings { data_dir, ports, devgateway, runtime, reclaim, quick: None };
+    let repository = args.repository.clone();
+    let settings =
+        Settings { data_dir, ports, devgateway, repository, runtime, reclaim, quick: None };
     let mut stack = Stack::start(settings).await?;
     let ended = tokio::select! {
         ended = serve(&mut stack, output) => ended,

@@ -1,23 +1,19 @@
 //! `salvor-gateway-adapter`: the gateway-adapter as a process of its own.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use salvor_gateway_adapter::{
-    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, PasswordSource, Reclaim, RepositoryConfig,
-    RuntimeSettings, local_repository,
+    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, Reclaim, RepositoryArgs, RuntimeSettings,
 };
 use salvor_runtime::channel::Endpoint;
 use salvor_runtime::config::{ClientArgs, DataArgs, ServerArgs, TelemetryArgs};
 use salvor_runtime::{Shutdown, telemetry};
 use tokio::net::TcpListener;
 
-/// The environment variable that may hold the repository's password.
-const PASSWORD: &str = "SALVOR_REPOSITORY_PASSWORD";
 /// A year: nothing is kept for longer.
 const MAX_KEEP_SECONDS: u64 = 31_536_000;
 
@@ -61,26 +57,8 @@ struct Args {
     serving_ms: u64,
     #[command(flatten)]
     data: DataArgs,
-    /// Where snapshots are kept: a directory, or opendal:SERVICE such as opendal:s3 [default: `snapshots` in the data
-    /// directory, with its password in `snapshots.key` there, both made if absent]
-    #[arg(long, env = "SALVOR_REPOSITORY", value_name = "REPOSITORY")]
-    repository: Option<String>,
-    /// What the service needs, a KEY=VALUE a line, for example bucket=… and endpoint=…
-    #[arg(
-        long,
-        env = "SALVOR_REPOSITORY_OPTIONS_FILE",
-        value_name = "FILE",
-        requires = "repository"
-    )]
-    repository_options_file: Option<PathBuf>,
-    /// File whose first line is the repository's password; or give the password itself in SALVOR_REPOSITORY_PASSWORD
-    #[arg(
-        long,
-        env = "SALVOR_REPOSITORY_PASSWORD_FILE",
-        value_name = "FILE",
-        requires = "repository"
-    )]
-    repository_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    repository: RepositoryArgs,
     /// Seconds for which a new pack is left alone when space is reclaimed: longer than any capture takes of another adapter that
     /// uses the same repository
     #[arg(
@@ -101,7 +79,7 @@ struct Args {
         value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
     )]
     keep_delete_seconds: u64,
-    /// Socket of this host's container runtime (Docker or Podman): captures sandboxes that exec cannot reach, and stops
+    /// Socket of this host's container runtime (Docker's API): captures sandboxes that exec cannot reach, and stops
     /// leftover containers
     #[arg(long, env = "SALVOR_RUNTIME_SOCKET", value_name = "SOCKET")]
     runtime_socket: Option<PathBuf>,
@@ -131,7 +109,7 @@ impl Args {
             gateways: self.runtime_gateway.iter().map(|name| gateway_name(name)).collect(),
             live: self.runtime_live,
         });
-        config.repository = Some(self.repository()?);
+        config.repository = Some(self.repository.config(&self.data.directory())?);
         config.reclaim = Reclaim {
             keep_pack: Duration::from_secs(self.keep_pack_seconds),
             keep_delete: Duration::from_secs(self.keep_delete_seconds),
@@ -140,41 +118,6 @@ impl Args {
         config.limits.gap = config.limits.gap.max(3 * config.heartbeat_interval);
         Ok(config)
     }
-}
-
-impl Args {
-    fn repository(&self) -> anyhow::Result<RepositoryConfig> {
-        let Some(repository) = self.repository.clone() else {
-            return Ok(local_repository(&self.data.directory())?);
-        };
-        let password = match &self.repository_password_file {
-            Some(file) => PasswordSource::File(file.clone()),
-            None if std::env::var_os(PASSWORD).is_some() => {
-                PasswordSource::Environment(PASSWORD.to_owned())
-            }
-            None => anyhow::bail!(
-                "--repository needs its password: --repository-password-file FILE, or {PASSWORD}"
-            ),
-        };
-        let options = match &self.repository_options_file {
-            Some(file) => options(file)?,
-            None => BTreeMap::new(),
-        };
-        Ok(RepositoryConfig { repository, options, password })
-    }
-}
-
-/// Values are never shown: they may be secret.
-fn options(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
-    let options = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    options
-        .map(|(number, line)| match line.split_once('=') {
-            Some((key, value)) => Ok((key.trim().to_owned(), value.trim().to_owned())),
-            None => anyhow::bail!("{}, line {number}: must be KEY=VALUE", file.display()),
-        })
-        .collect()
 }
 
 /// `NAME` and `gateways/NAME` are the same gateway.

@@ -1,19 +1,16 @@
-//! The host's container runtime, Docker or Podman, over its socket.
+//! The host's container runtime, over its socket and Docker's API. Podman serves the same; nothing was run against it yet.
 //!
 //! Invariants: a container is found by the labels that the gateway gives its own, never by name; its id and its labels are
 //! compared exactly, and again right before each use. Every call has a deadline. A runtime that cannot be asked is
-//! `Unknown`, never "no container". No container is ever removed. Deliberately absent: images, networks and everything
-//! else that the gateway looks after.
+//! `Unknown`, never "no container". No container is ever removed, and nothing is written into one: what goes back into a sandbox
+//! goes through its gateway. Deliberately absent: images, networks and everything else that the gateway looks after.
 
 mod archive;
 mod channel;
 mod container;
-mod links;
-mod remove;
 mod stop;
 mod tar;
 mod trouble;
-mod unpack;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +35,7 @@ const MAX_FOUND: usize = 64;
 /// The container runtime of the adapter's host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuntimeSettings {
-    /// Its socket, for example `/var/run/docker.sock` or `/run/podman/podman.sock`.
+    /// Its socket, for example `/var/run/docker.sock`.
     pub socket: PathBuf,
     /// The gateways whose containers it runs, by name (`gateways/{gateway}`); empty: all that the adapter serves.
     pub gateways: Vec<String>,

@@ -126,7 +126,7 @@ pub(crate) enum Reason {
     Differs,
 }
 
-/// A way to a workspace's bytes: the gateway's exec, or the container runtime. All paths are below `root`, which is
+/// A way to read a workspace's bytes: the gateway's exec, or the container runtime. All paths are below `root`, which is
 /// absolute and normalised. Dropping a future ends the work soon; a command inside the sandbox may go on.
 pub(crate) trait Channel: Send + Sync + fmt::Debug {
     /// Lists everything below `root`, the root itself first. Ends early when the receiver is gone.
@@ -151,6 +151,20 @@ pub(crate) trait Channel: Send + Sync + fmt::Debug {
         tar: mpsc::Sender<Bytes>,
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
 
+    /// SHA-256 of each of these regular files, in any order. One that cannot be read is noted.
+    ///
+    /// # Errors
+    /// As for `contents`.
+    fn digests(
+        &self,
+        root: PathBuf,
+        files: Vec<PathBuf>,
+        found: mpsc::Sender<(PathBuf, [u8; 32])>,
+    ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
+}
+
+/// A channel through which a workspace is written, too: the gateway's exec alone.
+pub(crate) trait Writer: Channel {
     /// Unpacks a tar stream of `size` bytes below `root`: owner, mode and times as in the stream, existing entries replaced,
     /// nothing outside of `root` touched, symbolic links never followed. `root` is created if it is missing.
     ///
@@ -206,26 +220,12 @@ pub(crate) trait Channel: Send + Sync + fmt::Debug {
     /// SHA-256 any more, or is there and should not be, it stays, and that is noted.
     ///
     /// # Errors
-    /// This channel cannot, or does not know whether it did. There is the old file or the new one.
+    /// It is not known whether it did. There is the old file or the new one.
     fn replace(
         &self,
         root: PathBuf,
         like: Entry,
         (content, was): (Bytes, Option<[u8; 32]>),
-    ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send {
-        let _ = (root, content, was);
-        cannot(&like.path, "put a file in another one's place")
-    }
-
-    /// SHA-256 of each of these regular files, in any order. One that cannot be read is noted.
-    ///
-    /// # Errors
-    /// As for `contents`.
-    fn digests(
-        &self,
-        root: PathBuf,
-        files: Vec<PathBuf>,
-        found: mpsc::Sender<(PathBuf, [u8; 32])>,
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
 }
 

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod concurrent;
+mod config_files;
 mod containers;
 mod cut;
 mod damaged;
@@ -19,6 +20,7 @@ mod material;
 mod observer;
 mod policy;
 mod posture;
+mod put_back;
 mod reads;
 mod rebuild;
 mod resume;

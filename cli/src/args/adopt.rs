@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use salvor_proto::registry::v1 as registry;
 
+use super::config_files::{ConfigArgs, OPTION};
 use super::rules::{OPTIONS, RulesArgs};
 
 /// Capture a live sandbox, or all of a gateway, into records.
@@ -18,7 +19,7 @@ pub(crate) struct AdoptArgs {
     #[arg(long, value_name = "GATEWAY")]
     pub(crate) gateway: Option<String>,
     /// Every live sandbox of --gateway, or of all gateways
-    #[arg(long, conflicts_with = "name", conflicts_with_all = OPTIONS)]
+    #[arg(long, conflicts_with_all = ["name", OPTION], conflicts_with_all = OPTIONS)]
     pub(crate) all: bool,
     /// Only sandboxes of this workspace, with --all
     #[arg(long, conflicts_with = "name")]
@@ -38,8 +39,8 @@ pub(crate) struct AdoptArgs {
     /// What may be done without a person asking
     #[arg(long, value_enum, conflicts_with = "all")]
     pub(crate) automatic: Option<Automatic>,
-    /// Take the present incarnation into an existing record; its snapshot rules stay
-    #[arg(long, conflicts_with = "all", conflicts_with_all = OPTIONS)]
+    /// Take the present incarnation into an existing record; its snapshot rules and config files stay
+    #[arg(long, conflicts_with_all = ["all", OPTION], conflicts_with_all = OPTIONS)]
     pub(crate) rebind: bool,
     /// Make it the default, if nothing is
     #[arg(long, conflicts_with = "all")]
@@ -50,6 +51,8 @@ pub(crate) struct AdoptArgs {
     /// What its snapshots cover, and how they are made and kept
     #[command(flatten)]
     pub(crate) rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 /// What may be done without a person asking.

@@ -65,7 +65,8 @@ impl Line {
 impl RestoreArgs {
     /// It again, agreed to; `name` and `snapshot` in full.
     pub(crate) fn agreed(&self, name: &str, snapshot: &str) -> String {
-        let Self { name: _, snapshot: _, mode, to, from_other_sandbox, path, yes: _, run } = self;
+        let Self { name: _, snapshot: _, mode, to, replace, from_other_sandbox, path, yes: _, run } =
+            self;
         let mut line = Line::new("snapshot restore", name).option("--snapshot", snapshot);
         if *mode != ModeName::default()
             && let Some(mode) = mode.to_possible_value()
@@ -75,6 +76,7 @@ impl RestoreArgs {
         if let Some(to) = to {
             line = line.option("--to", to);
         }
+        line = line.flag("--replace", *replace);
         for path in path {
             line = line.option("--path", path);
         }
@@ -158,6 +160,7 @@ mod tests {
             "--path '/sandbox/my notes' --path \"/sandbox/it's\" --path /sandbox/#x",
             "--from-other-sandbox --settle 20s --no-wait",
             "--to other --timeout 1500ms",
+            "--to other --replace",
             "--validate-only --timeout 1h",
         ] {
             comes_back(&format!("{restore} {options}"));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use salvor_gateway_adapter::RepositoryArgs;
 
 /// A year: nothing is kept for longer.
 const MAX_KEEP_SECONDS: u64 = 31_536_000;
@@ -22,7 +23,9 @@ pub(crate) struct UpArgs {
     /// Loopback port of the gateway-adapter; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 7303)]
     pub(crate) adapter_port: u16,
-    /// Socket of this host's container runtime (Docker or Podman): captures sandboxes that their gateway cannot reach, and
+    #[command(flatten)]
+    pub(crate) repository: RepositoryArgs,
+    /// Socket of this host's container runtime (Docker's API): captures sandboxes that their gateway cannot reach, and
     /// stops leftover containers
     #[arg(long, env = "SALVOR_RUNTIME_SOCKET", value_name = "SOCKET")]
     pub(crate) runtime_socket: Option<PathBuf>,

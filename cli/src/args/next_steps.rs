@@ -84,7 +84,7 @@ fn denials() -> Vec<Denial> {
         Denial::NotReachable { phase: Phase::Error },
         Denial::StartFirst { phase: Phase::Stopped },
         Denial::ContainerNotFound,
-        Denial::PostureLocked,
+        Denial::PostureLocked { path: SandboxPath("/sandbox/lock".into()) },
         Denial::NothingToMerge,
         Denial::CopyExists { live: "a".into() },
         Denial::DataLossNotAccepted,

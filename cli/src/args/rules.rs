@@ -73,6 +73,8 @@ pub(crate) enum Clear {
     Retention,
     /// No commands around the reading
     Quiesce,
+    /// No config file is merged: a restore replaces them
+    ConfigFiles,
     /// No rules: no snapshots
     All,
 }
@@ -159,6 +161,8 @@ impl Clear {
             Self::Interval => rules.interval = None,
             Self::Retention => (rules.retention, rules.keep_last) = (None, 0),
             Self::Quiesce => rules.quiesce = None,
+            // They are beside the rules.
+            Self::ConfigFiles => {}
             Self::All => return None,
         }
         Some(rules)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use salvor_proto::gateway::v1 as gateway;
 
-use super::{Clear, KeepArgs, RulesArgs, RunArgs, Target, WaitArgs};
+use super::{Clear, ConfigArgs, KeepArgs, RulesArgs, RunArgs, Target, WaitArgs};
 
 /// What to do with snapshots.
 #[derive(Debug, Subcommand)]
@@ -147,6 +147,9 @@ pub(crate) struct RestoreArgs {
     /// Make a new sandbox of this name from it, in the same workspace; this one is not touched
     #[arg(long, value_name = "NAME")]
     pub(crate) to: Option<String>,
+    /// If there is a sandbox of that name already, with a record: replace what is in it, after it was saved
+    #[arg(long, requires = "to")]
+    pub(crate) replace: bool,
     /// The snapshot may be one of another sandbox of the same gateway
     #[arg(long)]
     pub(crate) from_other_sandbox: bool,
@@ -237,6 +240,8 @@ pub(crate) struct SetRulesArgs {
     pub(crate) validate_only: bool,
     #[command(flatten)]
     pub(crate) rules: RulesArgs,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
 }
 
 // === impl ChannelName ===

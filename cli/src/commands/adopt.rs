@@ -63,6 +63,7 @@ fn request(name: String, args: AdoptArgs) -> Result<AdoptSandboxRequest, Failure
         snapshot_rules: (!args.rules.is_empty()).then(|| args.rules.onto(SnapshotRules::default())),
         claim_default: args.default,
         rebind: args.rebind,
+        config_files: args.config.config_file,
     })
 }
 

@@ -75,8 +75,10 @@ async fn restore(clients: &Clients, args: &RestoreArgs, output: &Output) -> Resu
         request_id: request_id(),
         validate_only: run.validate_only,
         settle_timeout: Some(duration(run.settle)),
+        replace_existing: args.replace,
     };
-    let overwrites = request.copy_to.is_empty() && args.mode != ModeName::SkipExisting;
+    let into_it = request.copy_to.is_empty() || args.replace;
+    let overwrites = into_it && args.mode != ModeName::SkipExisting;
     if overwrites && !args.yes && !run.validate_only {
         confirm(clients, args, &request, output).await?;
     }
@@ -99,7 +101,7 @@ async fn confirm(
     request: &RestoreSandboxRequest,
     output: &Output,
 ) -> Result<(), Failure> {
-    let name = &request.name;
+    let name = &overwritten(request);
     let refused = |message: String| Failure::new(Exit::Refused, "NOT_CONFIRMED", message);
     if !can_ask(output) {
         let message = format!("a restore overwrites what is in {name}; nothing was changed");
@@ -115,6 +117,14 @@ async fn confirm(
         return Ok(());
     }
     Err(refused(format!("{} was not typed; nothing was changed", label(name))))
+}
+
+/// The record whose sandbox is written to, if there is one.
+fn overwritten(request: &RestoreSandboxRequest) -> String {
+    match (request.copy_to.as_str(), request.name.rsplit_once('/')) {
+        ("", _) | (_, None) => request.name.clone(),
+        (to, Some((parent, _))) => format!("{parent}/{to}"),
+    }
 }
 
 async fn drill(clients: &Clients, args: &DrillArgs, output: &Output) -> Result<Exit, Failure> {

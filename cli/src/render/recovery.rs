@@ -1,5 +1,6 @@
 //! Recoveries: their steps as they are journaled, and what they came to.
 
+use salvor_proto::gateway::v1::MergedConfig;
 use salvor_proto::recovery::v1::recovery::State;
 use salvor_proto::recovery::v1::{Part, Recovery, RecoveryResult, StepRecord};
 
@@ -100,6 +101,7 @@ fn result(result: &RecoveryResult, look: Look) -> String {
         let said = format!("{}, read {read}", clean(&result.snapshot_restored));
         text.push_str(&field("restored", &said, look));
     }
+    text.extend(result.merged.iter().map(|file| merged(file, look)));
     for container in &result.kept_compute {
         let said = format!("container {}, stopped and not removed", clean(container));
         text.push_str(&field("kept", &said, look));
@@ -108,6 +110,19 @@ fn result(result: &RecoveryResult, look: Look) -> String {
         text.push_str(&field("summary", &clean(&result.summary), look));
     }
     text
+}
+
+/// One config file: whether it was merged, and every key that was not restored.
+fn merged(file: &MergedConfig, look: Look) -> String {
+    let what = if !file.unmerged.is_empty() {
+        format!("left as it is: {}", file.unmerged)
+    } else if file.kept_keys.is_empty() {
+        format!("{} keys restored, none left out", file.restored_keys.len())
+    } else {
+        let kept = file.kept_keys.join(", ");
+        format!("{} keys restored; not restored, the runtime's: {kept}", file.restored_keys.len())
+    };
+    field("merged", &clean(&format!("{}: {what}", file.path)), look)
 }
 
 fn part(name: &str, part: &Part, look: Look) -> Option<String> {

@@ -146,6 +146,7 @@ pub(crate) fn rules(record: &Sandbox, look: Look) -> String {
     let Some(rules) = &record.snapshot_rules else {
         text.push_str(&field("rules", "none: it has no snapshots", look));
         text.push_str(&next(&NextStep::DeclareRoot.of(&record.name), look));
+        text.push_str(&config_files(record, look));
         return text;
     };
     text.push_str(&asked(rules, look));
@@ -162,7 +163,20 @@ pub(crate) fn rules(record: &Sandbox, look: Look) -> String {
             }
         }
     }
+    text.push_str(&config_files(record, look));
     text
+}
+
+/// The config files that are merged, and the keys that stay the runtime's.
+pub(crate) fn config_files(record: &Sandbox, look: Look) -> String {
+    let said = record.config_files.iter().map(|file| {
+        let keys = match file.runtime_owned_keys.join(", ") {
+            none if none.is_empty() => "no key is the runtime's".to_owned(),
+            keys => format!("the runtime's: {keys}"),
+        };
+        field("merged", &clean(&format!("{} ({}), {keys}", file.path, file.format)), look)
+    });
+    said.collect()
 }
 
 /// What is known of a record's snapshots and drills. Nothing if none is declared and none is known.

@@ -218,6 +218,19 @@ fn a_finished_recovery_names_its_snapshots_and_what_was_kept() {
         snapshot_restored_time: Some(ago(180)),
         copy: "gateways/lab/workspaces/default/sandboxes/other".into(),
         kept_compute: vec!["c0ffee".into()],
+        merged: vec![
+            gateway::MergedConfig {
+                path: "/a.json".into(),
+                restored_keys: vec!["theme".into()],
+                kept_keys: vec!["auth.token".into(), "session".into()],
+                ..Default::default()
+            },
+            gateway::MergedConfig {
+                path: "/b.toml".into(),
+                unmerged: "the sandbox's file cannot be read".into(),
+                ..Default::default()
+            },
+        ],
         ..Default::default()
     };
     let recovery = recovery::Recovery {
@@ -231,6 +244,8 @@ outcome    SUCCEEDED
 taken      gateways/lab/snapshots/aa
 copy       gateways/lab/workspaces/default/sandboxes/other
 restored   gateways/lab/snapshots/bb, read 3m ago
+merged     /a.json: 1 keys restored; not restored, the runtime's: auth.token, session
+merged     /b.toml: left as it is: the sandbox's file cannot be read
 kept       container c0ffee, stopped and not removed
 ";
     assert_eq!(super::recovery::end(&recovery, look()), expected);

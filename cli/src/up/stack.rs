@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) ports: Ports,
     /// A development gateway as well.
     pub(crate) devgateway: Option<DevGatewaySettings>,
+    /// Where snapshots are kept, if not in the data directory.
+    pub(crate) repository: adapter::RepositoryArgs,
     /// The host's container runtime.
     pub(crate) runtime: Option<adapter::RuntimeSettings>,
     /// For how long what no snapshot needs any more stays.
@@ -79,20 +81,27 @@ struct Service {
 impl Stack {
     /// Binds every port, then starts everything.
     pub(crate) async fn start(settings: Settings) -> Result<Self, Failure> {
-        let Settings { data_dir, ports, devgateway, runtime, reclaim, quick } = settings;
+        let Settings { data_dir, ports, devgateway, repository, runtime, reclaim, quick } =
+            settings;
         let at_registry = bind("--registry-port", ports.registry).await?;
         let at_orchestrator = bind("--orchestrator-port", ports.orchestrator).await?;
         let at_adapter = bind("--adapter-port", ports.adapter).await?;
         for part in ["registry", "orchestrator", "devgateway"] {
             make_dir(&data_dir.join(part))?;
         }
+        let repository = repository_of(&repository, &data_dir)?;
         let devgateway = match devgateway {
             Some(settings) => Some(start_devgateway(settings, &data_dir).await?),
             None => None,
         };
         let registry = start_registry(&data_dir, at_registry).await?;
         let url = url(registry.address);
-        let adapter = start_adapter(&data_dir, &url, (runtime, reclaim), quick, at_adapter)?;
+        let mut config = adapter::Config::new(&url);
+        config.repository = Some(repository);
+        config.data = Some(data_dir.join("adapter"));
+        config.runtime = runtime;
+        config.reclaim = reclaim;
+        let adapter = start_adapter(config, quick, at_adapter)?;
         let orchestrator = start_orchestrator(&data_dir, &url, quick, at_orchestrator).await?;
         Ok(Self { orchestrator, adapter, registry, devgateway, data_dir })
     }
@@ -186,22 +195,23 @@ async fn start_registry(data_dir: &Path, listener: TcpListener) -> Result<Servic
     Ok(Service { address, shutdown, task })
 }
 
-fn start_adapter(
+/// Before anything is started: a repository that is named and cannot be used is a wrong command line.
+fn repository_of(
+    named: &adapter::RepositoryArgs,
     data_dir: &Path,
-    registry: &str,
-    (runtime, reclaim): (Option<adapter::RuntimeSettings>, adapter::Reclaim),
+) -> Result<adapter::RepositoryConfig, Failure> {
+    named.config(&data_dir.join("adapter")).map_err(|error| {
+        Failure::usage("BAD_REPOSITORY", format!("{error:#}; nothing was started"))
+            .next(NextStep::AnotherDirectory.of(""))
+    })
+}
+
+fn start_adapter(
+    mut config: adapter::Config,
     quick: Option<Duration>,
     listener: TcpListener,
 ) -> Result<Service, Failure> {
     let address = local(&listener)?;
-    let mut config = adapter::Config::new(registry);
-    let repository = adapter::local_repository(&data_dir.join("adapter"));
-    config.repository = Some(repository.map_err(|error| {
-        Failure::usage("BAD_DATA_DIR", chain(&error)).next(NextStep::AnotherDirectory.of(""))
-    })?);
-    config.data = Some(data_dir.join("adapter"));
-    config.runtime = runtime;
-    config.reclaim = reclaim;
     if let Some(settle) = quick {
         config.heartbeat_interval = settle / 4;
         config.refresh_interval = settle / 4;

@@ -87,6 +87,21 @@ async fn a_snapshot_is_taken_listed_read_compared_and_restored() {
     until(&up, &[&restore[..], &["--yes"]].concat(), 0);
     assert_eq!(read(&up, &user).await, "first");
 
+    // Under a new name, which is taken then; and over it, by the command that the refusal prints.
+    let copy = [&restore[..], &["--to", "coder-2"]].concat();
+    until(&up, &copy, 0);
+    assert_eq!(until(&up, &copy, 3)["error"]["reason"], "COPY_EXISTS");
+    let error = until(&up, &[&copy[..], &["--replace"]].concat(), 3)["error"].clone();
+    assert_eq!(error["reason"], "NOT_CONFIRMED");
+    assert!(error["message"].as_str().unwrap().contains("sandboxes/coder-2"), "{error}");
+    let printed = error["next_step"].as_str().unwrap();
+    let typed: Vec<&str> = printed.split(' ').skip(1).collect();
+    let replaced = until(&up, &typed, 0);
+    assert_eq!(
+        replaced["recovery"]["sandbox"],
+        "gateways/dev/workspaces/default/sandboxes/coder-2"
+    );
+
     until(&up, &[&delete[..], &["--yes"]].concat(), 0);
     let listed = until(&up, &["snapshot", "list", NAME], 0);
     let mut names = listed["snapshots"].as_array().unwrap().iter().map(named);

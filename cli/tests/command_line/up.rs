@@ -78,6 +78,19 @@ async fn rules_are_declared_shown_and_changed() {
     assert_eq!(shown["snapshotRules"]["interval"], Value::Null);
     assert_eq!(shown["snapshotRules"]["roots"][0], "/sandbox", "what is not given stays");
 
+    let config =
+        ["--config-file", "/sandbox/app.json=auth.token", "--config-file", "toml:/sandbox/rc"];
+    until(&up, &[&["snapshot", "rules", "coder"], &config[..]].concat(), 0);
+    let declared = until(&up, &["snapshot", "rules", "coder"], 0);
+    assert_eq!(declared["configFiles"][0]["runtimeOwnedKeys"][0], "auth.token", "{declared}");
+    assert_eq!(declared["configFiles"][1]["format"], "toml");
+    assert_eq!(declared["snapshotRules"], shown["snapshotRules"]);
+    let bad = ["snapshot", "rules", "coder", "--config-file", "/sandbox/app.json=a..b"];
+    let error = until(&up, &bad, 2)["error"].clone();
+    assert!(error["message"].as_str().unwrap().contains("runtime_owned_keys[0]"), "{error}");
+    let cleared = until(&up, &["snapshot", "rules", "coder", "--clear", "config-files"], 0);
+    assert_eq!(cleared["configFiles"].as_array().map_or(0, Vec::len), 0, "{cleared}");
+
     let bad = ["snapshot", "rules", "coder", "--snapshot-root", "relative"];
     let error = until(&up, &bad, 2)["error"].clone();
     assert!(error["message"].as_str().unwrap().contains("roots[0]"), "{error}");

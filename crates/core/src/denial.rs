@@ -185,7 +185,10 @@ pub enum Denial {
     /// The runtime holds no container of the sandbox.
     ContainerNotFound,
     /// The sealed files of a locked sandbox stay as they are.
-    PostureLocked,
+    PostureLocked {
+        /// The first one that the snapshot holds otherwise, or not at all.
+        path: SandboxPath,
+    },
     /// Config files are to be merged, and the record declares none among what was asked for.
     NothingToMerge,
     /// The name of the copy is taken.
@@ -246,7 +249,7 @@ impl Denial {
             Self::NotReachable { .. } => "NOT_REACHABLE",
             Self::StartFirst { .. } => "START_FIRST",
             Self::ContainerNotFound => "CONTAINER_NOT_FOUND",
-            Self::PostureLocked => "POSTURE_LOCKED",
+            Self::PostureLocked { .. } => "POSTURE_LOCKED",
             Self::NothingToMerge => "NOTHING_TO_MERGE",
             Self::CopyExists { .. } => "COPY_EXISTS",
             Self::DataLossNotAccepted => "DATA_LOSS_NOT_ACCEPTED",
@@ -292,7 +295,7 @@ impl Denial {
             | Self::NotReachable { .. }
             | Self::StartFirst { .. }
             | Self::ContainerNotFound
-            | Self::PostureLocked
+            | Self::PostureLocked { .. }
             | Self::NothingToMerge
             | Self::CopyExists { .. }
             | Self::DataLossNotAccepted => None,
@@ -447,9 +450,11 @@ impl fmt::Display for Denial {
             Self::ContainerNotFound => f.write_str(
                 "the container runtime of the gateway's host shows no container of the sandbox",
             ),
-            Self::PostureLocked => {
-                f.write_str("the sandbox is locked: writing into it would break its seal")
-            }
+            Self::PostureLocked { path } => write!(
+                f,
+                "the sandbox is locked, and the snapshot does not hold {path} as it is sealed: writing it would break \
+                 the seal"
+            ),
             Self::NothingToMerge => f.write_str(
                 "the record declares no config file among the paths that were asked for, so a merge \
                  would write nothing",

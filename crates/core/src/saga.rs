@@ -20,7 +20,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use self::capture::{NotSaved, Saved};
+use self::{
+    capture::{NotSaved, Saved},
+    refill::RefillEvent,
+};
 use crate::{
     SagaKind,
     fact::Why,
@@ -72,6 +75,11 @@ pub trait Saga {
 
     /// The complete snapshot that an event speaks of having taken, if it does.
     fn taken(_: &Self::Event) -> Option<&Saved> {
+        None
+    }
+
+    /// What an event says of putting the workspace back, if it does.
+    fn refill(_: &Self::Event) -> Option<&RefillEvent> {
         None
     }
 
@@ -248,6 +256,15 @@ pub enum Part {
         /// When it began to be read: what was written later is not in it.
         begun: Timestamp,
     },
+    /// Put back from a snapshot but for these items, each named; the snapshot holds them still.
+    Partly {
+        /// Which.
+        snapshot: SnapshotName,
+        /// When it began to be read.
+        begun: Timestamp,
+        /// What is owed.
+        owed: Vec<Pending>,
+    },
     /// Does not apply to this recovery or this record.
     NotApplicable,
     /// Gone, and it was promised to nobody.
@@ -359,7 +376,7 @@ impl Part {
             | Self::Restored { .. }
             | Self::NotApplicable
             | Self::Gone => Outcome::Succeeded,
-            Self::Lost | Self::Pending(_) => Outcome::Degraded,
+            Self::Lost | Self::Partly { .. } | Self::Pending(_) => Outcome::Degraded,
             Self::Unproven(_) => Outcome::Unproven,
         }
     }

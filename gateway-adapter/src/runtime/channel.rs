@@ -227,21 +227,6 @@ impl Channel for RuntimeChannel {
         Ok(wanted.notes)
     }
 
-    async fn unpack(
-        &self,
-        root: PathBuf,
-        size: u64,
-        tar: mpsc::Receiver<Bytes>,
-    ) -> Result<Vec<Note>, Broken> {
-        let _turn = self.turn.lock().await;
-        super::unpack::unpack(self, root, size, tar).await
-    }
-
-    async fn remove(&self, root: PathBuf, paths: Vec<PathBuf>) -> Result<Vec<Note>, Broken> {
-        let _turn = self.turn.lock().await;
-        super::remove::remove(self, root, paths).await
-    }
-
     async fn digests(
         &self,
         root: PathBuf,

@@ -16,7 +16,7 @@ use super::trouble::Trouble;
 use parse::{Extensions, header, is_extension, is_zero};
 use write::padding;
 
-pub(super) use write::{directory_header, end_marker, file_header, padding_of};
+pub(super) use write::{end_marker, file_header, padding_of};
 
 mod parse;
 mod write;
@@ -61,8 +61,6 @@ pub(super) struct Member {
     /// Of its content in this stream, in bytes.
     pub size: u64,
     pub modified: SystemTime,
-    /// Its header blocks as they came, extensions included.
-    pub raw: Bytes,
 }
 
 /// Why a stream cannot be read on.
@@ -91,7 +89,6 @@ impl Reader {
         while self.piece().await?.is_some() {}
         self.skip(self.padding).await?;
         self.padding = 0;
-        let mut raw = BytesMut::new();
         let mut extensions = Extensions::default();
         loop {
             let block = self.exactly(BLOCK).await?;
@@ -101,14 +98,13 @@ impl Reader {
             }
             let header = header(&block)?;
             let size = header.entry_size().map_err(|_| Fault::Malformed("a size"))?;
-            raw.extend_from_slice(&block);
             let kind = header.entry_type();
             if is_extension(kind) {
-                let whole = self.extension(size, &mut raw).await?;
+                let whole = self.extension(size).await?;
                 extensions.take(kind, &whole)?;
                 continue;
             }
-            let member = extensions.member(&header, size, raw.freeze())?;
+            let member = extensions.member(&header, size)?;
             self.content = member.size;
             self.padding = padding(member.size);
             return Ok(Some(member));
@@ -152,13 +148,12 @@ impl Reader {
         Ok(())
     }
 
-    async fn extension(&mut self, size: u64, raw: &mut BytesMut) -> Result<Bytes, Fault> {
+    async fn extension(&mut self, size: u64) -> Result<Bytes, Fault> {
         if size > MAX_EXTENSION {
             return Err(Fault::Malformed("an extension header of this size"));
         }
         let padded = usize::try_from(size + padding(size)).unwrap_or(usize::MAX);
         let mut whole = self.exactly(padded).await?;
-        raw.extend_from_slice(&whole);
         whole.truncate(usize::try_from(size).unwrap_or(usize::MAX));
         Ok(whole)
     }

@@ -6,6 +6,5 @@
 mod capture;
 mod finding;
 mod lab;
-mod refill;
 mod stopping;
 mod tree;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use read::{below, stays_below};
 
-use super::{Broken, Channel, Entry, Note};
+use super::{Broken, Channel, Entry, Note, Writer};
 use crate::classify::Failure;
 use crate::exec;
 use crate::gateway::{Gateway, Healthy};
@@ -61,6 +61,17 @@ impl Channel for ExecChannel {
         read::contents(self, root, files, tar).await
     }
 
+    async fn digests(
+        &self,
+        root: PathBuf,
+        files: Vec<PathBuf>,
+        found: mpsc::Sender<(PathBuf, [u8; 32])>,
+    ) -> Result<Vec<Note>, Broken> {
+        write::digests(self, root, files, found).await
+    }
+}
+
+impl Writer for ExecChannel {
     async fn unpack(
         &self,
         root: PathBuf,
@@ -94,15 +105,6 @@ impl Channel for ExecChannel {
         content: (Bytes, Option<[u8; 32]>),
     ) -> Result<Vec<Note>, Broken> {
         replace::replace(self, root, like, content).await
-    }
-
-    async fn digests(
-        &self,
-        root: PathBuf,
-        files: Vec<PathBuf>,
-        found: mpsc::Sender<(PathBuf, [u8; 32])>,
-    ) -> Result<Vec<Note>, Broken> {
-        write::digests(self, root, files, found).await
     }
 }
 

@@ -25,7 +25,7 @@ use super::compare::{self, State};
 use super::notes::shown;
 use super::rules::Rules;
 use super::sides::{Held, Live, Stopped, note};
-use super::{Channel, Entry, Note, Reason};
+use super::{Entry, Note, Reason, Writer};
 use crate::operations::Handle;
 use crate::store::{SnapshotId, Store};
 
@@ -96,7 +96,7 @@ struct Seen {
 }
 
 /// Restores. An error means that nothing was touched.
-pub(crate) async fn restore<C: Channel, G: Gate>(
+pub(crate) async fn restore<C: Writer, G: Gate>(
     (channel, gate): (&C, &G),
     store: &Store,
     task: &Task,
@@ -131,7 +131,7 @@ pub(crate) async fn restore<C: Channel, G: Gate>(
 
 // === impl Restore ===
 
-impl<C: Channel, G: Gate> Restore<'_, C, G> {
+impl<C: Writer, G: Gate> Restore<'_, C, G> {
     fn roots(&self) -> &[PathBuf] {
         &self.task.rules.roots
     }

@@ -130,7 +130,7 @@ pub fn part(part: &Part, said: &str) -> pb::Part {
         Part::Kept => Outcome::Kept,
         Part::NotApplicable => Outcome::Unspecified,
         Part::Gone | Part::Lost => Outcome::Lost,
-        Part::Pending(_) => Outcome::Pending,
+        Part::Pending(_) | Part::Partly { .. } => Outcome::Pending,
         Part::Unproven(_) => Outcome::Unproven,
     };
     let detail = part.detail();

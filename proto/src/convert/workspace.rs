@@ -23,6 +23,7 @@ pub fn snapshot(snapshot: &pb::Snapshot) -> Option<Snapshot> {
         begun: Timestamp(snapshot.begin_time.as_ref().map_or(0, millis)),
         covered: coverage.covered_roots.into_iter().map(SandboxPath).collect(),
         excludes: snapshot.rules.as_ref().map_or_else(Vec::new, |rules| rules.excludes.clone()),
+        as_sealed: Vec::new(),
         files: coverage.files,
         bytes: coverage.bytes,
     })

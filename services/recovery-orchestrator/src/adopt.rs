@@ -221,6 +221,7 @@ fn record(
         policy: Some(captured.policy),
         posture: None,
         snapshot_rules: request.snapshot_rules.clone(),
+        config_files: request.config_files.clone(),
         readiness_probe: request.readiness_probe.clone(),
         automatic_recovery: request.automatic_recovery,
         labels: captured.present.labels,

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use salvor_core::{
-    Evidence, Fact, FactName, Planned, Request, SagaKind, Timestamp, Why,
-    evidence::{Asked, Doomed, Snapshot},
+    Evidence, Fact, FactName, Planned, Request, Timestamp, Why,
+    evidence::{Asked, Doomed, Posture, Record, Snapshot},
     guards,
     id::{LiveId, PlanDigest, SnapshotName},
     name::RecordName,
-    path::{self, Path},
+    path::{self, Path, SagaKind},
     plan,
 };
 use salvor_proto::{Error, convert, error::Code, registry::v1 as registry};
@@ -135,6 +135,9 @@ impl World {
         let target = evidence.target.clone();
         if asked_for(FactName::Snapshot) {
             evidence.snapshot = match (&evidence.asked.snapshot, evidence.record.shown()) {
+                (Some(name), Some(record)) if saga == SagaKind::Restore => {
+                    held_to_seal(adapter, adapter.snapshot(name).await, record).await
+                }
                 (Some(name), _) => adapter.snapshot(name).await,
                 (None, Some(record)) => {
                     let fits =
@@ -263,6 +266,26 @@ impl World {
             )),
         };
         Ok((Some(gateway), adapter))
+    }
+}
+
+/// Adds what a snapshot that is to be written into a locked sandbox holds of the sealed files.
+async fn held_to_seal(
+    adapter: &Adapter,
+    found: Fact<Option<Snapshot>>,
+    record: &Record,
+) -> Fact<Option<Snapshot>> {
+    let (Fact::Known { value: Some(mut snapshot), at }, Posture::Locked { sealed }) =
+        (found.clone(), &record.posture)
+    else {
+        return found;
+    };
+    match adapter.as_sealed(&snapshot, sealed).await {
+        Ok(as_sealed) => {
+            snapshot.as_sealed = as_sealed;
+            Fact::known(Some(snapshot), at)
+        }
+        Err((why, detail)) => Fact::unknown(why, detail),
     }
 }
 

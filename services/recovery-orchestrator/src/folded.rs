@@ -5,8 +5,8 @@ use salvor_core::{
     id::SnapshotName,
     saga::{
         Ending, Narrate as _, Next, ParkReason, Saga, copy::Copy, destroy::Destroy, fold,
-        prune::Prune, rebuild::Rebuild, restore::Restore, revive::Revive, snapshot::Snapshot,
-        stale::StaleRecovery,
+        prune::Prune, rebuild::Rebuild, refill::Merged, restore::Restore, revive::Revive,
+        snapshot::Snapshot, stale::StaleRecovery,
     },
 };
 use salvor_proto::{Error, error::Code};
@@ -31,6 +31,8 @@ pub struct Folded {
     pub parks: u32,
     /// The complete snapshot that was taken last, if one was.
     pub taken: Option<SnapshotName>,
+    /// What became of declared config files, when the workspace was written last.
+    pub merged: Vec<Merged>,
 }
 
 /// What a recovery is doing.
@@ -74,6 +76,7 @@ pub fn folded(stored: &Stored) -> Result<Folded, Error> {
             cancellable: false,
             parks: 0,
             taken: None,
+            merged: Vec::new(),
         });
     }
     match stored.header.saga() {
@@ -116,6 +119,11 @@ fn folded_as<S: Saga>(stored: &Stored) -> Result<Folded, Error> {
         parks: u32::try_from(events.iter().filter(|e| e.outcome() == "parked").count())
             .unwrap_or(u32::MAX),
         taken: events.iter().rev().find_map(S::taken).map(|saved| saved.name.clone()),
+        merged: events
+            .iter()
+            .rev()
+            .find_map(|event| S::refill(event)?.merged())
+            .map_or_else(Vec::new, <[Merged]>::to_vec),
     })
 }
 

@@ -152,7 +152,11 @@ impl RecoveryService for Api {
         &self,
         request: Request<pb::RestoreSandboxRequest>,
     ) -> Result<Response<pb::RestoreSandboxResponse>, Status> {
-        let ask = input::restore_sandbox(&request.into_inner())?;
+        let request = request.into_inner();
+        let mut ask = input::restore_sandbox(&request)?;
+        if request.replace_existing {
+            ask = self.engine.replacing(ask).await?;
+        }
         let (recovery, plan) = self.accepted(Box::pin(self.engine.ask(ask)).await?).await?;
         Ok(Response::new(pb::RestoreSandboxResponse { recovery, plan }))
     }

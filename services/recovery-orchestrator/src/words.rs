@@ -108,15 +108,16 @@ pub fn next_step(saga: SagaKind, denial: &Denial, evidence: &Evidence) -> String
         Denial::ContainerNotFound => {
             format!("salvor snapshot create {name}  # without --channel: through the gateway")
         }
-        Denial::PostureLocked => {
+        Denial::PostureLocked { .. } => {
             format!(
-                "salvor snapshot list {name}  # restore one of them under a new name: --to NAME"
+                "salvor snapshot list {name}  # choose one from after the lock, restore without the sealed files (--path), \
+                 or under a new name (--to)"
             )
         }
         Denial::NothingToMerge => unmerged(evidence),
         Denial::CopyExists { .. } => {
             format!(
-                "salvor snapshot list {name}  # choose another name for the copy, or destroy that one"
+                "salvor snapshot list {name}  # choose another name, or restore into that one with --replace"
             )
         }
         Denial::MaterialSealed { .. } => format!(

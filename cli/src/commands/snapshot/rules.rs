@@ -3,7 +3,7 @@
 use prost_types::FieldMask;
 use salvor_proto::registry::v1::{GetSandboxRequest, Sandbox, SnapshotRules, UpdateSandboxRequest};
 
-use crate::args::SetRulesArgs;
+use crate::args::{Clear, SetRulesArgs};
 use crate::client::Clients;
 use crate::commands::request_id;
 use crate::exit::{Exit, Failure};
@@ -17,7 +17,8 @@ pub(super) async fn run(
     args: SetRulesArgs,
     output: &Output,
 ) -> Result<Exit, Failure> {
-    let changes = !args.rules.is_empty() || !args.clear.is_empty();
+    let changes =
+        !args.rules.is_empty() || !args.config.config_file.is_empty() || !args.clear.is_empty();
     if changes && args.target.name.is_none() {
         let message = "the rules of the default sandbox are not changed unless it is named";
         return Err(Failure::usage("NAME_REQUIRED", message).next(NextStep::NameForRules.of("")));
@@ -49,14 +50,19 @@ pub(crate) async fn store(
     } else {
         Some(args.rules.onto(left.unwrap_or_else(SnapshotRules::default)))
     };
+    let mut paths = vec!["snapshot_rules".to_owned()];
+    if args.clear.contains(&Clear::ConfigFiles) || !args.config.config_file.is_empty() {
+        paths.push("config_files".to_owned());
+    }
     let request = UpdateSandboxRequest {
         sandbox: Some(Sandbox {
             name: record.name,
             etag: record.etag,
             snapshot_rules: rules,
+            config_files: args.config.config_file,
             ..Sandbox::default()
         }),
-        update_mask: Some(FieldMask { paths: vec!["snapshot_rules".to_owned()] }),
+        update_mask: Some(FieldMask { paths }),
         request_id: request_id(),
         validate_only: args.validate_only,
         ..UpdateSandboxRequest::default()

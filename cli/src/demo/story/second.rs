@@ -6,7 +6,7 @@ use salvor_proto::time::duration;
 use uuid::Uuid;
 
 use super::{Act, NAME, PATIENCE, RECORD, Story, stuck, wrong};
-use crate::args::{RulesArgs, SetRulesArgs, Target};
+use crate::args::{ConfigArgs, RulesArgs, SetRulesArgs, Target};
 use crate::client::within;
 use crate::commands::snapshot::rules;
 use crate::exit::Failure;
@@ -66,6 +66,7 @@ impl Story<'_> {
             clear: Vec::new(),
             validate_only: false,
             rules: RulesArgs { snapshot_root: vec![ROOT.to_owned()], ..RulesArgs::default() },
+            config: ConfigArgs::default(),
         };
         let record = rules::store(&self.clients, record, args).await?;
         self.show(&render::snapshot::rules(&record, self.look()));

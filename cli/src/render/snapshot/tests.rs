@@ -1,7 +1,7 @@
 use salvor_proto::gateway::v1::{
     Channel, Nonce, SandboxRef, SnapshotIdentity, Unknown, UnknownReason, snapshot::State,
 };
-use salvor_proto::registry::v1::{DrillResult, QuiesceHooks};
+use salvor_proto::registry::v1::{ConfigFile, DrillResult, QuiesceHooks};
 use salvor_proto::time::timestamp;
 
 use super::*;
@@ -219,6 +219,14 @@ kept       3 last, 7 daily
 before     sync
 ";
     assert_eq!(rules(&record(), look()), expected);
+    let file = ConfigFile {
+        path: "/sandbox/app.json".into(),
+        format: "json".into(),
+        runtime_owned_keys: vec!["auth.token".into(), "session".into()],
+    };
+    let merging = Sandbox { config_files: vec![file], ..record() };
+    let said = "merged     /sandbox/app.json (json), the runtime's: auth.token, session\n";
+    assert_eq!(rules(&merging, look()), format!("{expected}{said}"));
     let without = Sandbox { snapshot_rules: None, ..record() };
     let text = rules(&without, look());
     assert!(text.contains("none: it has no snapshots"), "{text}");

@@ -16,6 +16,9 @@ pub struct Asked {
     pub snapshot: Option<SnapshotName>,
     /// Let it be another sandbox's.
     pub other_sandbox: bool,
+    /// Of that one and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RecordName>,
     /// How to put it back.
     pub mode: RestoreMode,
     /// Only these paths; empty: all.
@@ -106,6 +109,10 @@ pub struct Snapshot {
     /// Patterns whose files were left out of it.
     #[serde(default)]
     pub excludes: Vec<String>,
+    /// Of the record's sealed files those that it holds with the content that is sealed. Looked at only where it is to be
+    /// written into a locked sandbox.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub as_sealed: Vec<SandboxPath>,
     /// Regular files in it.
     pub files: u64,
     /// Their bytes.
@@ -153,6 +160,18 @@ impl Snapshot {
     pub fn stands_for(&self, record: &Record) -> bool {
         self.covers(record)
             && self.excludes.iter().all(|pattern| record.snapshot_excludes.contains(pattern))
+    }
+
+    /// The sealed files that writing it, or only these paths of it, can touch.
+    pub fn touches<'s>(
+        &self,
+        sealed: impl Iterator<Item = &'s SandboxPath>,
+        only: &[SandboxPath],
+    ) -> impl Iterator<Item = &'s SandboxPath> {
+        let within = |path: &SandboxPath, of: &[SandboxPath]| of.iter().any(|dir| path.is_in(dir));
+        sealed.filter(move |path| {
+            within(path, &self.covered) && (only.is_empty() || within(path, only))
+        })
     }
 
     /// The first directory of the record's that was not read to its end, neither itself nor with one above it.

@@ -221,15 +221,23 @@ pub(super) const SANDBOX_IS_LIVE: Check<Evidence> = Check {
     },
 };
 
-/// Posture is never looser than recorded, not even for a moment on the way.
+/// A lock is broken by another content of a sealed file, and mended by the sealed one: writing that is no way around it.
 pub(super) const POSTURE_ALLOWS_WRITING: Check<Evidence> = Check {
     id: "posture_allows_writing",
-    claim: "the record does not hold the sandbox locked",
-    facts: &[FactName::Record],
+    claim: "the record does not hold the sandbox locked, or the snapshot holds every sealed file that it would write as sealed",
+    facts: &[FactName::Record, FactName::Snapshot],
     reasons: &["POSTURE_LOCKED"],
-    decide: |limits, evidence| match record(limits, evidence)?.posture {
-        Posture::Locked { .. } => Err(Denial::PostureLocked),
-        Posture::NotRecorded | Posture::Unlocked => Ok(()),
+    decide: |limits, evidence| {
+        let (record, found) = (record(limits, evidence)?, snapshot(limits, evidence)?);
+        // Without a snapshot nothing is written: another row says so.
+        let (Posture::Locked { sealed }, Some(found)) = (&record.posture, found) else {
+            return Ok(());
+        };
+        let mut touched = found.touches(sealed.keys(), &evidence.asked.paths);
+        match touched.find(|path| !found.as_sealed.contains(path)) {
+            Some(path) => Err(Denial::PostureLocked { path: path.clone() }),
+            None => Ok(()),
+        }
     },
 };
 
@@ -272,11 +280,15 @@ fn fits(limits: &Limits, evidence: &Evidence, found: &Snapshot) -> Result<(), De
     if !found.complete {
         return Err(Denial::SnapshotIncomplete { name: found.name.clone() });
     }
+    let own = match &evidence.asked.from {
+        Some(from) => found.of == *from,
+        None => evidence.asked.other_sandbox || found.is_of(&evidence.target, record),
+    };
+    if !own {
+        return Err(of_another(found));
+    }
     if evidence.asked.other_sandbox {
         return Ok(());
-    }
-    if !found.is_of(&evidence.target, record) {
-        return Err(of_another(found));
     }
     match found.lacks(record) {
         Some(root) => Err(Denial::SnapshotLacksRoot { name: found.name.clone(), root }),

@@ -382,6 +382,13 @@ impl Saga for Copy {
         }
     }
 
+    fn refill(event: &Event) -> Option<&RefillEvent> {
+        match event {
+            Event::Refill(event) => Some(event),
+            _ => None,
+        }
+    }
+
     fn parked(why: ParkReason) -> Event {
         Event::Parked(why)
     }

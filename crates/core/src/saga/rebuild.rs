@@ -431,6 +431,13 @@ impl Saga for Rebuild {
         }
     }
 
+    fn refill(event: &Event) -> Option<&RefillEvent> {
+        match event {
+            Event::Refill(event) => Some(event),
+            _ => None,
+        }
+    }
+
     fn parked(why: ParkReason) -> Event {
         Event::Parked(why)
     }

@@ -6,7 +6,7 @@
 //! | Writing | Written, PartlyWritten | Written |
 //! | Writing | NotWritten, Doubtful | Wanted again |
 //! | Written | Compared, all as in the snapshot | Settled: restored |
-//! | Written | Compared, something differs | Wanted again, at most three times; then Settled: pending, item by item |
+//! | Written | Compared, something differs | Wanted again, at most three times; then Settled: partly restored, item by item |
 //!
 //! Shared by the sagas that restore. A restore that is done again gives the same result, so after an intent without an outcome
 //! the same step is right. What is said of the data comes from the comparison alone, never from the writing.
@@ -61,11 +61,17 @@ pub enum RefillEvent {
         files: u64,
         /// Bytes.
         bytes: u64,
+        /// Config files that were merged, or were to be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<Merged>,
     },
     /// Some items could not be written; the comparison says which.
     PartlyWritten {
         /// How many.
         failures: u64,
+        /// Config files that were merged, or were to be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<Merged>,
     },
     /// Nothing was written.
     NotWritten(Cause),
@@ -78,6 +84,19 @@ pub enum RefillEvent {
         /// How many there are.
         count: u64,
     },
+}
+
+/// What became of one config file whose keys have two owners.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// Where.
+    pub path: SandboxPath,
+    /// Dotted keys that were taken from the snapshot.
+    pub restored: Vec<String>,
+    /// Dotted keys of the snapshot that were not restored: the runtime owns them.
+    pub kept: Vec<String>,
+    /// Why nothing was changed in it; `None` when it was merged.
+    pub unmerged: Option<String>,
 }
 
 /// An item that is not as the snapshot has it.
@@ -116,7 +135,8 @@ impl Refill {
                 Self::Wanted { attempts }
             }
             (Self::Written { .. }, E::Compared { differing, count }) => {
-                Self::Settled(Part::Pending(owed(differing, *count)))
+                let (snapshot, begun) = (from.name.clone(), from.begun);
+                Self::Settled(Part::Partly { snapshot, begun, owed: owed(differing, *count) })
             }
             _ => return None,
         })
@@ -142,6 +162,17 @@ impl Refill {
     }
 }
 
+/// How many keys a row is about; which ones, the result says.
+fn of_merged(merged: &[Merged]) -> String {
+    if merged.is_empty() {
+        return String::new();
+    }
+    let left = merged.iter().filter(|file| file.unmerged.is_some()).count();
+    let kept: usize = merged.iter().map(|file| file.kept.len()).sum();
+    let files = merged.len() - left;
+    format!("; {files} config files merged, {left} left as they are, {kept} keys not restored")
+}
+
 fn owed(differing: &[Unrestored], count: u64) -> Vec<Pending> {
     let named = differing
         .iter()
@@ -152,6 +183,20 @@ fn owed(differing: &[Unrestored], count: u64) -> Vec<Pending> {
         owed.push(Pending::MoreNotRestored { count: unnamed });
     }
     owed
+}
+
+// === impl RefillEvent ===
+
+impl RefillEvent {
+    /// What it says of config files; `None` where it says nothing of what was written.
+    pub fn merged(&self) -> Option<&[Merged]> {
+        match self {
+            Self::Written { merged, .. } | Self::PartlyWritten { merged, .. } => Some(merged),
+            Self::Intended | Self::NotWritten(_) | Self::Doubtful(_) | Self::Compared { .. } => {
+                None
+            }
+        }
+    }
 }
 
 // === impl RefillStep ===
@@ -201,8 +246,12 @@ impl Narrate for RefillEvent {
     fn detail(&self) -> String {
         match self {
             Self::Intended => String::new(),
-            Self::Written { files, bytes } => format!("{files} entries, {bytes} bytes"),
-            Self::PartlyWritten { failures } => format!("{failures} items could not be written"),
+            Self::Written { files, bytes, merged } => {
+                format!("{files} entries, {bytes} bytes{}", of_merged(merged))
+            }
+            Self::PartlyWritten { failures, merged } => {
+                format!("{failures} items could not be written{}", of_merged(merged))
+            }
             Self::NotWritten(cause) | Self::Doubtful(cause) => cause.sentence().to_owned(),
             Self::Compared { count: 0, .. } => {
                 "nothing that was compared differs from the snapshot".to_owned()

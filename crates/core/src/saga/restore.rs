@@ -8,14 +8,18 @@
 //! | Saving, Filling before the first write | Cancelled | RolledBack |
 //! | Filling before the first write | Capture: outdated | Saving |
 //! | Filling | Refill | Filling; Settled when compared |
-//! | Filling | Vanished | RolledBack |
-//! | Settled | Noted | Done |
+//! | Filling, Settled | Vanished | RolledBack |
+//! | Settled | Proof | Settled |
+//! | Settled, all proven | Noted | Done |
 //! | Unsaved | Noted | RolledBack |
 //! | any but Done, RolledBack | Parked | Parked |
 //! | Parked | Resumed | as before |
 //!
 //! Nothing is written before all that it could overwrite is in a verified, complete snapshot, or it is certain that nothing can
 //! be. Once something was written there is only forward: the snapshot from before is kept, and named in the result.
+//!
+//! A locked sandbox is written to only from a snapshot that holds its sealed files as they are sealed, so that no content of them
+//! is ever another; and its lock is applied and proven again right after the comparison, whatever that found.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +27,7 @@ use super::{
     Cause, Ending, IllegalEvent, Narrate, Next, ParkReason, Part, Parts, Saga, Setback,
     capture::{Capture, CaptureEvent, CaptureStep, NotSaved, Saved},
     illegal,
+    proofs::{Proof, ProofEvent, Proofs},
     refill::{Refill, RefillEvent, RefillStep},
 };
 use crate::{SagaKind, id::LiveId};
@@ -52,12 +57,14 @@ pub enum State {
         /// What was in the sandbox before, if it was read.
         saved: Option<Saved>,
     },
-    /// It was compared. The record does not say so yet.
+    /// It was compared, and what it was locked for is proven. The record does not say so yet.
     Settled {
         /// The incarnation that was written to.
         live: LiveId,
         /// What the comparison found.
         data: Part,
+        /// What has been proven of a locked one.
+        proofs: Proofs,
         /// What was in the sandbox before, if it was read.
         saved: Option<Saved>,
     },
@@ -71,6 +78,8 @@ pub enum State {
         live: LiveId,
         /// What the comparison found.
         data: Part,
+        /// What has been proven of a locked one.
+        proofs: Proofs,
     },
     /// Waits.
     Parked {
@@ -88,6 +97,8 @@ pub struct Target {
     pub live: LiveId,
     /// The snapshot.
     pub from: Saved,
+    /// Whether its lock is to be proven afterwards.
+    pub locked: bool,
 }
 
 /// What happened.
@@ -101,6 +112,9 @@ pub enum Event {
         from: Saved,
         /// Whether the plan reads the workspace first.
         capture: bool,
+        /// Whether the record holds it locked.
+        #[serde(default, skip_serializing_if = "is_false")]
+        locked: bool,
     },
     /// The record had changed since the plan.
     RecordChanged,
@@ -110,6 +124,8 @@ pub enum Event {
     Capture(CaptureEvent),
     /// See [`RefillEvent`].
     Refill(RefillEvent),
+    /// See [`ProofEvent`].
+    Proof(ProofEvent),
     /// The incarnation is gone.
     Vanished,
     /// The record says what came of it.
@@ -129,6 +145,8 @@ pub enum Step {
     Capture(CaptureStep),
     /// Write the snapshot, and compare.
     Refill(RefillStep),
+    /// Prove one thing of a locked one.
+    Prove(Proof),
     /// Write into the record what came of it.
     Note,
 }
@@ -150,8 +168,8 @@ impl Saga for Restore {
         use Event as E;
         use State as S;
         Ok(match (state, event) {
-            (S::Accepted, E::Begun { live, from, capture }) => {
-                let into = Target { live: live.clone(), from: from.clone() };
+            (S::Accepted, E::Begun { live, from, capture, locked }) => {
+                let into = Target { live: live.clone(), from: from.clone(), locked: *locked };
                 if *capture {
                     S::Saving { capture: Capture::wanted(), into }
                 } else {
@@ -180,13 +198,25 @@ impl Saga for Restore {
             }
             (S::Filling { refill, into, saved }, E::Refill(event)) => {
                 match refill.clone().apply(event, &into.from) {
-                    Some(Refill::Settled(data)) => S::Settled { live: into.live, data, saved },
+                    Some(Refill::Settled(data)) => {
+                        S::Settled { live: into.live, data, proofs: owed(into.locked), saved }
+                    }
                     Some(refill) => S::Filling { refill, into, saved },
                     None => return illegal(&refill, event),
                 }
             }
-            (S::Filling { .. }, E::Vanished) => S::RolledBack(Setback::Refused(Cause::NotFound)),
-            (S::Settled { live, data, .. }, E::Noted) => S::Done { live, data },
+            (S::Settled { live, data, proofs, saved }, E::Proof(event)) => {
+                match proofs.clone().apply(event) {
+                    Some(proofs) => S::Settled { live, data, proofs, saved },
+                    None => return illegal(&proofs, event),
+                }
+            }
+            (S::Filling { .. } | S::Settled { .. }, E::Vanished) => {
+                S::RolledBack(Setback::Refused(Cause::NotFound))
+            }
+            (S::Settled { live, data, proofs, .. }, E::Noted) if proofs.next().is_none() => {
+                S::Done { live, data, proofs }
+            }
             (S::Unsaved(why), E::Noted) => S::RolledBack(Setback::NotSaved(why)),
             (S::Parked { was, .. }, E::Resumed) => *was,
             (
@@ -207,10 +237,14 @@ impl Saga for Restore {
             State::Filling { refill, .. } => {
                 Next::Do(Step::Refill(refill.next().unwrap_or(RefillStep::Compare)))
             }
-            State::Settled { .. } => Next::Do(Step::Note),
+            State::Settled { proofs, .. } => {
+                Next::Do(proofs.next().map_or(Step::Note, Step::Prove))
+            }
             State::Unsaved(_) => Next::Compensate(Step::Note),
             State::RolledBack(setback) => Next::Finished(Ending::RolledBack(setback.clone())),
-            State::Done { live, data } => Next::Finished(Ending::Done(parts(live, data))),
+            State::Done { live, data, proofs } => {
+                Next::Finished(Ending::Done(parts(live, data, proofs)))
+            }
             State::Parked { why, .. } => Next::Park(*why),
         }
     }
@@ -219,6 +253,7 @@ impl Saga for Restore {
         match step {
             Step::Capture(step) => step.intent().map(Event::Capture),
             Step::Refill(step) => step.intent().map(Event::Refill),
+            Step::Prove(proof) => Some(Event::Proof(ProofEvent::Intended(proof))),
             Step::Begin | Step::Note => None,
         }
     }
@@ -228,6 +263,7 @@ impl Saga for Restore {
             Step::Begin => "begin",
             Step::Capture(step) => step.as_str(),
             Step::Refill(step) => step.as_str(),
+            Step::Prove(proof) => proof.as_str(),
             Step::Note => "note",
         }
     }
@@ -237,6 +273,7 @@ impl Saga for Restore {
             State::Accepted => "accepted",
             State::Saving { .. } => "saving",
             State::Filling { .. } => "filling",
+            State::Settled { proofs, .. } if proofs.next().is_some() => "proving",
             State::Settled { .. } => "settled",
             State::Unsaved(_) => "unsaved",
             State::RolledBack(_) => "rolled_back",
@@ -264,6 +301,13 @@ impl Saga for Restore {
         }
     }
 
+    fn refill(event: &Event) -> Option<&RefillEvent> {
+        match event {
+            Event::Refill(event) => Some(event),
+            _ => None,
+        }
+    }
+
     fn parked(why: ParkReason) -> Event {
         Event::Parked(why)
     }
@@ -277,16 +321,27 @@ impl Saga for Restore {
     }
 }
 
+/// Policy and lock of a locked one; the rest is not this saga's to look at.
+fn owed(locked: bool) -> Proofs {
+    let kept = || (!locked).then_some(Part::Kept);
+    Proofs { policy: kept(), posture: kept(), readiness: Some(Part::Kept) }
+}
+
 /// Only files were written.
-fn parts(live: &LiveId, data: &Part) -> Parts {
+fn parts(live: &LiveId, data: &Part, proofs: &Proofs) -> Parts {
     Parts {
         live_id: Some(live.clone()),
         data: data.clone(),
         config: Part::Kept,
-        policy: Part::Kept,
+        policy: proofs.policy.clone().unwrap_or(Part::Kept),
         providers: Part::Kept,
-        posture: Part::Kept,
+        posture: proofs.posture.clone().unwrap_or(Part::Kept),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(locked: &bool) -> bool {
+    !*locked
 }
 
 impl Narrate for Event {
@@ -295,6 +350,7 @@ impl Narrate for Event {
             Self::Begun { .. } | Self::RecordChanged => "begin",
             Self::Capture(event) => return event.step(),
             Self::Refill(event) => return event.step(),
+            Self::Proof(event) => return event.step(),
             Self::Vanished => RefillStep::Write.as_str(),
             Self::Noted => "note",
             Self::Cancelled | Self::Parked(_) | Self::Resumed => return None,
@@ -308,6 +364,7 @@ impl Narrate for Event {
             Self::Cancelled => "cancelled",
             Self::Capture(event) => event.outcome(),
             Self::Refill(event) => event.outcome(),
+            Self::Proof(event) => event.outcome(),
             Self::Vanished => "vanished",
             Self::Noted => "noted",
             Self::Parked(_) => "parked",
@@ -320,6 +377,7 @@ impl Narrate for Event {
             Self::Begun { from, .. } => from.to_string(),
             Self::Capture(event) => event.detail(),
             Self::Refill(event) => event.detail(),
+            Self::Proof(event) => event.detail(),
             Self::Parked(why) => why.to_string(),
             Self::RecordChanged
             | Self::Cancelled

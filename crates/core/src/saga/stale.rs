@@ -404,6 +404,13 @@ impl Saga for StaleRecovery {
         }
     }
 
+    fn refill(event: &Event) -> Option<&RefillEvent> {
+        match event {
+            Event::Refill(event) => Some(event),
+            _ => None,
+        }
+    }
+
     fn parked(why: ParkReason) -> Event {
         Event::Parked(why)
     }

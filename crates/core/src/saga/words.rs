@@ -279,6 +279,7 @@ impl Part {
             Self::Proven => "proven",
             Self::Kept => "kept",
             Self::Restored { .. } => "restored",
+            Self::Partly { .. } => "partly_restored",
             Self::NotApplicable => "not_applicable",
             Self::Gone => "not_recovered",
             Self::Lost => "lost",
@@ -290,7 +291,7 @@ impl Part {
     /// What is owed, or why nothing is known.
     pub fn detail(&self) -> String {
         match self {
-            Self::Pending(items) => {
+            Self::Pending(items) | Self::Partly { owed: items, .. } => {
                 items.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             }
             Self::Unproven(why) => why.sentence().to_owned(),

@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::{Fault, Member};
@@ -56,7 +55,7 @@ impl Extensions {
         Ok(())
     }
 
-    pub(super) fn member(self, header: &Header, size: u64, raw: Bytes) -> Result<Member, Fault> {
+    pub(super) fn member(self, header: &Header, size: u64) -> Result<Member, Fault> {
         let malformed = |what| move |_| Fault::Malformed(what);
         let kind = header.entry_type();
         if kind == EntryType::GNUSparse {
@@ -101,7 +100,6 @@ impl Extensions {
             group: name(header.groupname_bytes()),
             size: if has_content { stated } else { 0 },
             modified,
-            raw,
         })
     }
 }

@@ -30,18 +30,6 @@ pub(in crate::runtime) fn file_header(name: &[u8], size: u64, member: &Member) -
     out.freeze()
 }
 
-/// The header of a directory; `None` if its name does not fit.
-pub(in crate::runtime) fn directory_header(name: &[u8], member: &Member) -> Option<Bytes> {
-    let mut header = Header::new_gnu();
-    if name.len() > header.as_old().name.len() {
-        return None;
-    }
-    put_name(&mut header, name);
-    header.set_entry_type(EntryType::Directory);
-    finish_header(&mut header, 0, member);
-    Some(Bytes::copy_from_slice(header.as_bytes()))
-}
-
 /// The stream's end.
 pub(in crate::runtime) fn end_marker() -> Bytes {
     Bytes::from_static(&[0; 2 * BLOCK])

@@ -12,7 +12,7 @@ use super::plan::Item;
 use crate::operations::Handle;
 use crate::store::{Content, Store, StoreError};
 use crate::workspace::sides::{Held, PIECE, Stopped, blocking};
-use crate::workspace::{Channel, Entry, Kind, Note, packing};
+use crate::workspace::{Entry, Kind, Note, Writer, packing};
 
 /// Pieces between the repository and the channel.
 const QUEUE: usize = 4;
@@ -38,7 +38,7 @@ struct Packed<'a> {
 ///
 /// # Errors
 /// Some of it may have been written.
-pub(super) async fn send<C: Channel>(
+pub(super) async fn send<C: Writer>(
     (channel, store): (&C, &Store),
     held: &Arc<Held>,
     (roots, how): (&[PathBuf], How),
@@ -80,7 +80,7 @@ fn pack<'a>(held: &'a Held, root: &Path, item: &'a Item) -> Packed<'a> {
     Packed { path: &entry.path, header, size, content }
 }
 
-async fn send_root<C: Channel>(
+async fn send_root<C: Writer>(
     (channel, store): (&C, &Store),
     (held, root, how): (&Arc<Held>, &Path, How),
     stream: Vec<Item>,

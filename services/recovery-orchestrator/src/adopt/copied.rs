@@ -50,13 +50,10 @@ pub(crate) async fn register(
         readiness_probe: source.readiness_probe,
         automatic_recovery: source.automatic_recovery,
         snapshot_rules: source.snapshot_rules,
+        config_files: source.config_files,
         ..pb::AdoptSandboxRequest::default()
     };
-    let record = registry::Sandbox {
-        config_files: source.config_files,
-        posture: source.posture,
-        ..record(name, captured, &wanted)
-    };
+    let record = registry::Sandbox { posture: source.posture, ..record(name, captured, &wanted) };
     let create = registry::CreateSandboxRequest {
         sandbox: Some(record),
         request_id,

@@ -66,6 +66,9 @@ fn onto(
     if record.snapshot_rules.is_some() {
         fields.push("snapshot_rules");
     }
+    if !record.config_files.is_empty() {
+        fields.push("config_files");
+    }
     if record.readiness_probe.is_some() {
         fields.push("readiness_probe");
     }

@@ -91,6 +91,29 @@ impl Engine {
         }
     }
 
+    /// A copy to a name that a record has becomes a restore into that record's sandbox: what is in it is saved, and replaced in
+    /// place. Nothing is deleted, so nothing can be lost by it or hit by name.
+    ///
+    /// # Errors
+    /// The registry or the journal cannot be used.
+    pub async fn replacing(&self, ask: Ask) -> Result<Ask, Error> {
+        let Some(copy) = &ask.asked.copy else { return Ok(ask) };
+        if let Some(request_id) = &ask.request_id
+            && let Some(stored) = at_once(self.journal().by_request(request_id)).await?
+            && *stored.header.target() == ask.name
+        {
+            // The same request made the copy, which is why there is one now.
+            return Ok(ask);
+        }
+        let name = RecordName { sandbox: copy.sandbox.clone(), ..ask.name.clone() };
+        if self.world().recorded_as(&name).await?.is_none() {
+            return Ok(ask);
+        }
+        let from = Some(ask.name.clone());
+        let asked = Asked { copy: None, other_sandbox: true, from, ..ask.asked.clone() };
+        Ok(Ask { name, request: Request::Restore, asked, ..ask })
+    }
+
     /// The recovery that the same request made before.
     async fn known(&self, ask: &Ask) -> Result<Option<Accepted>, Error> {
         let Some(request_id) = &ask.request_id else { return Ok(None) };

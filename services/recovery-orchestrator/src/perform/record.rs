@@ -107,6 +107,16 @@ pub(super) async fn commit(
     run.world.registry.update(record, &fields, Some(run.fence())).await.map(|_| ())
 }
 
+/// Writes into the record how the proof of its obligation went, if it was looked at.
+pub(super) async fn note_posture(run: &Run, part: Option<&Part>) -> Result<(), Error> {
+    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let (Some(part), Some(stored)) = (part, record.posture.as_mut()) else { return Ok(()) };
+    if !prove(stored, part, run.world.now().0) {
+        return Ok(());
+    }
+    run.world.registry.update(record, &["posture"], Some(run.fence())).await.map(|_| ())
+}
+
 /// Writes into the record which complete snapshot stands for its workspace.
 pub(super) fn note_complete(record: &mut pb::Sandbox, saved: &Saved, of: &LiveId) {
     let status = record.snapshot_status.get_or_insert_default();
@@ -156,9 +166,12 @@ pub(crate) fn prove(stored: &mut pb::Posture, part: &Part, now_ms: u64) -> bool 
     let proof = match part {
         Part::Proven => pb::posture::Proof::Proven,
         Part::Pending(_) | Part::Unproven(_) => pb::posture::Proof::Pending,
-        Part::NotApplicable | Part::Kept | Part::Restored { .. } | Part::Gone | Part::Lost => {
-            return false;
-        }
+        Part::NotApplicable
+        | Part::Kept
+        | Part::Restored { .. }
+        | Part::Partly { .. }
+        | Part::Gone
+        | Part::Lost => return false,
     };
     stored.set_proof(proof);
     stored.proof_time = Some(timestamp(now_ms));
@@ -169,6 +182,7 @@ pub(crate) fn prove(stored: &mut pb::Posture, part: &Part, now_ms: u64) -> bool 
         | Part::NotApplicable
         | Part::Kept
         | Part::Restored { .. }
+        | Part::Partly { .. }
         | Part::Gone
         | Part::Lost => Vec::new(),
     };

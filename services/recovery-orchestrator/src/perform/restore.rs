@@ -1,10 +1,11 @@
 //! The steps of a restore.
 
 use salvor_core::{
-    evidence::Channel,
+    evidence::{Channel, Posture},
     saga::{
-        Saga as _,
+        Part, Saga as _,
         capture::{Capture, CaptureStep},
+        proofs::ProofEvent,
         restore::{Event, Restore, State, Step},
     },
 };
@@ -12,7 +13,7 @@ use salvor_proto::Error;
 
 use super::{
     note::{Tried, note, note_restore},
-    record,
+    proofs, record,
     revive::recorded,
     watch,
     workspace::{self, Take},
@@ -44,9 +45,22 @@ impl Perform for Restore {
                 let filled = workspace::refill::<Self>(run, step, at, &into.from, refill).await?;
                 Ok(filled.map(Event::Refill))
             }
-            (Step::Note, State::Settled { saved, data, .. }) => {
-                note(run, saved.as_ref().map(Tried::Saved), None).await?;
+            (Step::Prove(proof), State::Settled { live, proofs, .. }) => {
+                if watch::is_gone(run, on, live).await? {
+                    return Ok(Performed::Event(Event::Vanished));
+                }
+                let part = proofs::prove(run, proof, (on, live), proofs).await?;
+                Ok(part.map_or(Performed::Interrupted, |part| {
+                    Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
+                }))
+            }
+            (Step::Note, State::Settled { saved, proofs, data, .. }) => {
+                // While part of it is owed the record goes on to name what holds it: trying again stays possible.
+                let whole = !matches!(data, Part::Partly { .. });
+                let tried = saved.as_ref().filter(|_| whole).map(Tried::Saved);
+                note(run, tried, None).await?;
                 note_restore(run, data).await?;
+                record::note_posture(run, proofs.posture.as_ref()).await?;
                 Ok(Performed::Event(Event::Noted))
             }
             (Step::Note, State::Unsaved(why)) => {
@@ -74,5 +88,6 @@ async fn begin(run: &Run) -> Result<Performed<Event>, Error> {
         live: recorded(run)?.clone(),
         from: chosen.saved.clone(),
         capture: inputs.capture.is_some(),
+        locked: matches!(inputs.posture, Posture::Locked { .. }),
     }))
 }

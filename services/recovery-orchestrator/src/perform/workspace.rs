@@ -10,7 +10,7 @@ use salvor_core::{
     saga::{
         Cause, ParkReason, Saga,
         capture::{CaptureEvent, Saved},
-        refill::{MAX_ATTEMPTS, Refill, RefillEvent, RefillStep, Unrestored},
+        refill::{MAX_ATTEMPTS, Merged, Refill, RefillEvent, RefillStep, Unrestored},
         renews,
     },
 };
@@ -29,6 +29,8 @@ use crate::{
 
 /// How many differing items a journal row names.
 const NAMED: usize = 100;
+/// How many keys of config files it names.
+const MAX_KEYS: usize = 10_000;
 /// How often a snapshot whose making cannot be followed is asked for before it counts as not made.
 const MAX_LOST: u32 = 10;
 
@@ -193,17 +195,41 @@ fn written(report: &pb::RestoreReport) -> RefillEvent {
     let effect = report.effect.clone().unwrap_or_default();
     match effect.outcome() {
         Outcome::Applied => {
-            RefillEvent::Written { files: report.files_written, bytes: report.bytes_written }
+            let (files, bytes) = (report.files_written, report.bytes_written);
+            RefillEvent::Written { files, bytes, merged: merged(report) }
         }
         // What is wrong with single items is found by comparing.
         _ if report.failure_count > 0 => {
-            RefillEvent::PartlyWritten { failures: report.failure_count }
+            RefillEvent::PartlyWritten { failures: report.failure_count, merged: merged(report) }
         }
         Outcome::NotApplied => RefillEvent::NotWritten(convert::cause(effect.cause())),
         Outcome::MaybeApplied | Outcome::Unspecified => {
             RefillEvent::Doubtful(convert::cause(effect.cause()))
         }
     }
+}
+
+/// What became of the config files; of very many keys the first ones, and how many more there are.
+fn merged(report: &pb::RestoreReport) -> Vec<Merged> {
+    let mut room = MAX_KEYS;
+    let mut listed = |keys: &[String]| {
+        let mut shown: Vec<String> = keys.iter().take(room).cloned().collect();
+        room -= shown.len();
+        if shown.len() < keys.len() {
+            shown.push(format!("(and {} more)", keys.len() - shown.len()));
+        }
+        shown
+    };
+    // What was not restored is what people have to know: it goes first.
+    let kept: Vec<_> = report.merged.iter().map(|file| listed(&file.kept_keys)).collect();
+    let files = report.merged.iter().zip(kept);
+    let files = files.map(|(file, kept)| Merged {
+        path: SandboxPath(file.path.clone()),
+        restored: listed(&file.restored_keys),
+        kept,
+        unmerged: (!file.unmerged.is_empty()).then(|| file.unmerged.clone()),
+    });
+    files.collect()
 }
 
 async fn compare(

@@ -1,11 +1,11 @@
 //! What adapters are asked about workspaces, snapshots and containers.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use salvor_core::{
     Fact, Permit, Timestamp, Why,
     evidence::{Channel, Compute, Live, RestoreMode, Snapshot},
-    id::{ComputeId, LiveId, SnapshotName},
+    id::{ComputeId, LiveId, SandboxPath, Sha256, SnapshotName},
     name::RecordName,
     saga::{Cause, Effect},
 };
@@ -16,6 +16,7 @@ use salvor_proto::{
     registry::v1 as registry,
     time::{duration, millis},
 };
+use sha2::{Digest as _, Sha256 as Hasher};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
@@ -168,6 +169,54 @@ impl Adapter {
             }
             Err(status) => Fact::unknown(why_not(&status), status.message()),
         }
+    }
+
+    /// Which of the sealed files that `within` holds it holds with the content that is sealed.
+    ///
+    /// # Errors
+    /// Why that is not known, and what was said.
+    pub async fn as_sealed(
+        &self,
+        within: &Snapshot,
+        sealed: &BTreeMap<SandboxPath, Sha256>,
+    ) -> Result<Vec<SandboxPath>, (Why, String)> {
+        let mut found = Vec::new();
+        for (path, digest) in sealed {
+            if !within.covered.iter().any(|root| path.is_in(root)) {
+                continue;
+            }
+            match self.digest(&within.name, path).await {
+                Ok(Some(read)) if read == *digest => found.push(path.clone()),
+                Ok(_) => {}
+                Err(status) => return Err((why(&status), status.message().to_owned())),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Of the content of one file of a snapshot. `None`: it holds no such regular file.
+    async fn digest(
+        &self,
+        snapshot: &SnapshotName,
+        path: &SandboxPath,
+    ) -> Result<Option<Sha256>, Status> {
+        let request = pb::ReadSnapshotFileRequest {
+            snapshot: snapshot.to_string(),
+            path: path.to_string(),
+            ..pb::ReadSnapshotFileRequest::default()
+        };
+        let mut pieces = match self.client().read_snapshot_file(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) if [Code::NotFound, Code::InvalidArgument].contains(&status.code()) => {
+                return Ok(None);
+            }
+            Err(status) => return Err(status),
+        };
+        let mut hasher = Hasher::new();
+        while let Some(piece) = pieces.message().await? {
+            hasher.update(&piece.content);
+        }
+        Ok(Some(Sha256(hex(&hasher.finalize()))))
     }
 
     /// What the host's container runtime holds of an incarnation.
@@ -474,6 +523,10 @@ fn refused<T>(status: &Status) -> Ended<T> {
         Effect::Applied(()) => Ended::Lost(Cause::AdapterFailed),
         Effect::MaybeApplied(cause) => Ended::Lost(cause),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_salvors(status: &Status, code: Code) -> bool {

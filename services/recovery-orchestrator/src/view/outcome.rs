@@ -6,9 +6,9 @@ use salvor_core::{
     SagaKind,
     id::SnapshotName,
     name::RecordName,
-    saga::{Ending, Outcome, Part, Parts, Pending},
+    saga::{Ending, Outcome, Part, Parts, Pending, refill::Merged},
 };
-use salvor_proto::{convert::part, recovery::v1 as pb, time::timestamp};
+use salvor_proto::{convert::part, gateway::v1 as gateway, recovery::v1 as pb, time::timestamp};
 
 use crate::{
     folded::{Folded, Standing},
@@ -24,7 +24,9 @@ pub(super) fn result(
 ) -> Option<pb::RecoveryResult> {
     let Standing::Ended(Ending::Done(parts)) = &folded.standing else { return None };
     let restored = match &parts.data {
-        Part::Restored { snapshot, begun } => Some((snapshot, Some(begun))),
+        Part::Restored { snapshot, begun } | Part::Partly { snapshot, begun, .. } => {
+            Some((snapshot, Some(begun)))
+        }
         Part::Pending(owed) => owed.iter().find_map(instead).map(|name| (name, None)),
         _ => None,
     };
@@ -53,8 +55,18 @@ pub(super) fn result(
         snapshot_restored: restored.map_or_else(String::new, |(name, _)| name.to_string()),
         snapshot_restored_time: restored.and_then(|(_, begun)| Some(timestamp(begun?.0))),
         copy: copy_of(header),
+        merged: folded.merged.iter().map(merged).collect(),
         kept_compute: header.plan.inputs.leftovers.iter().map(|c| c.id.to_string()).collect(),
     })
+}
+
+fn merged(file: &Merged) -> gateway::MergedConfig {
+    gateway::MergedConfig {
+        path: file.path.to_string(),
+        restored_keys: file.restored.clone(),
+        kept_keys: file.kept.clone(),
+        unmerged: file.unmerged.clone().unwrap_or_default(),
+    }
 }
 
 /// The sandbox that a copy has made and kept.
@@ -79,6 +91,7 @@ const fn said(part: &Part, seen: &'static str) -> &'static str {
         Part::Kept => "not changed by this, and not looked at",
         Part::Proven
         | Part::Restored { .. }
+        | Part::Partly { .. }
         | Part::Gone
         | Part::Lost
         | Part::Pending(_)

@@ -1,11 +1,12 @@
 //! What a plan's execution does, and what it could not check.
 
-use salvor_core::{Plan, SagaKind};
+use salvor_core::{Plan, SagaKind, evidence::Posture};
 
 /// What a plan's execution does when nothing goes wrong, in order.
 pub(super) fn steps(plan: &Plan) -> impl Iterator<Item = String> {
     let inputs = &plan.inputs;
     let keep = inputs.asked.copy.as_ref().is_some_and(|copy| copy.keep);
+    let locked = matches!(inputs.posture, Posture::Locked { .. });
     let (reads, restores) = (inputs.capture.is_some(), inputs.restore.is_some());
     // What a delete, a create or a drill rests on is read back first, whenever it was taken.
     let rests = match plan.saga {
@@ -18,6 +19,7 @@ pub(super) fn steps(plan: &Plan) -> impl Iterator<Item = String> {
         "take_snapshot" => reads,
         "verify_snapshot" => reads || (rests && restores),
         "restore_workspace" | "compare_workspace" => reads || restores,
+        "prove_policy" | "prove_posture" if plan.saga == SagaKind::Restore => locked,
         _ => true,
     };
     all_steps(plan.saga, keep).iter().filter(done).map(|&step| step.to_owned())
@@ -72,6 +74,8 @@ const fn all_steps(saga: SagaKind, keep: bool) -> &'static [&'static str] {
             "verify_snapshot",
             "restore_workspace",
             "compare_workspace",
+            "prove_policy",
+            "prove_posture",
             "note",
         ],
         SagaKind::Copy if !keep => &[

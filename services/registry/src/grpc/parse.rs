@@ -4,6 +4,7 @@
 //! Deliberately absent: anything that needs the store.
 
 mod gateway;
+mod keys;
 mod record;
 mod snapshots;
 

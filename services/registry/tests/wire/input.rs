@@ -132,6 +132,24 @@ const CASES: &[(Break, &str, &str)] = &[
         "config_files",
         "sandbox.config_files[0].format",
     ),
+    (
+        |s| {
+            let file =
+                ConfigFile { path: "/a".into(), format: "json".into(), ..Default::default() };
+            s.config_files = vec![file.clone(), file];
+        },
+        "config_files",
+        "sandbox.config_files[1].path",
+    ),
+    (
+        |s| {
+            let runtime_owned_keys = vec!["a.b".into(), "a..b".into()];
+            s.config_files =
+                vec![ConfigFile { path: "/a".into(), format: "toml".into(), runtime_owned_keys }];
+        },
+        "config_files",
+        "sandbox.config_files[0].runtime_owned_keys[1]",
+    ),
     (|s| s.live_id = "a\nb".into(), "live_id", "sandbox.live_id"),
     (|s| s.labels = [(String::new(), "x".into())].into(), "labels", "sandbox.labels"),
     (|s| s.labels = [("x".into(), "y".repeat(300 << 10))].into(), "labels", "sandbox"),

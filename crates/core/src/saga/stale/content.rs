@@ -31,7 +31,7 @@ impl Content {
         let not_salvaged =
             Pending::NotSalvaged { containers: self.leftover.clone(), why: why.clone(), instead };
         let mut owed = match data {
-            Some(Part::Pending(owed)) => owed,
+            Some(Part::Pending(owed) | Part::Partly { owed, .. }) => owed,
             _ => Vec::new(),
         };
         owed.insert(0, not_salvaged);

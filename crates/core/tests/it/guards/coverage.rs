@@ -44,7 +44,7 @@ const fn variant(denial: &Denial) -> &'static str {
         Denial::NotReachable { .. } => "NotReachable",
         Denial::StartFirst { .. } => "StartFirst",
         Denial::ContainerNotFound => "ContainerNotFound",
-        Denial::PostureLocked => "PostureLocked",
+        Denial::PostureLocked { .. } => "PostureLocked",
         Denial::NothingToMerge => "NothingToMerge",
         Denial::CopyExists { .. } => "CopyExists",
         Denial::DataLossNotAccepted => "DataLossNotAccepted",

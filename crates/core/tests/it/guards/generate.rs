@@ -207,14 +207,16 @@ fn any_snapshot() -> impl Strategy<Value = Option<Snapshot>> {
         mostly(true, any::<bool>()),
         mostly(vec!["/sandbox".into()], covered),
         mostly(vec![], Just(vec!["*.log".to_owned()])),
+        select(vec![vec![], vec!["/sandbox/lock".into()], vec!["/sandbox/other".into()]]),
     )
-        .prop_map(|(name, of, live_id, complete, covered, excludes)| Snapshot {
+        .prop_map(|(name, of, live_id, complete, covered, excludes, as_sealed)| Snapshot {
             name: SnapshotName(name),
             of,
             live_id,
             complete,
             covered,
             excludes,
+            as_sealed,
             ..snapshot()
         });
     prop_oneof![3 => one.prop_map(Some), 1 => Just(None)]

@@ -84,6 +84,7 @@ pub(super) fn snapshot() -> Snapshot {
         begun: ago(600_000),
         covered: vec!["/sandbox".into()],
         excludes: Vec::new(),
+        as_sealed: Vec::new(),
         files: 3,
         bytes: 70,
     }

@@ -60,7 +60,7 @@ pub(super) fn holds(saga: SagaKind, evidence: &Evidence) -> bool {
         SagaKind::Snapshot => readable(record, live, evidence),
         SagaKind::Restore => {
             alive(record, live)
-                && !matches!(record.posture, Posture::Locked { .. })
+                && lock_stays(record, evidence)
                 && merges_something(record, evidence)
                 && fits(record, evidence)
                 && matches!(seen(&evidence.snapshot, now), Some(Some(_)))
@@ -150,6 +150,18 @@ fn ours_at_rest<'e>(record: &Record, live: &'e Live) -> Option<&'e Present> {
 
 fn alive(record: &Record, live: &Live) -> bool {
     ours_at_rest(record, live).is_some_and(|present| present.phase == Phase::Ready)
+}
+
+/// Every sealed file that would be written is in the snapshot as it is sealed.
+fn lock_stays(record: &Record, evidence: &Evidence) -> bool {
+    let Posture::Locked { sealed } = &record.posture else { return true };
+    let Some(Some(found)) = seen(&evidence.snapshot, evidence.now) else { return false };
+    let written = |path: &SandboxPath| {
+        found.covered.iter().any(|root| path.is_in(root))
+            && (evidence.asked.paths.is_empty()
+                || evidence.asked.paths.iter().any(|only| path.is_in(only)))
+    };
+    sealed.keys().all(|path| !written(path) || found.as_sealed.contains(path))
 }
 
 /// Whether a snapshot's content is the recorded sandbox's: of that incarnation, or the one it was filled from.

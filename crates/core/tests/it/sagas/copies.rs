@@ -75,7 +75,7 @@ fn a_drill_whose_restore_is_corrupt_fails() {
         script.extend([Fault::Gap; 6]);
         let mut run = Run::<Copying<false>>::new(world);
         let Ending::Done(parts) = run.finish(&script) else { panic!("{:?}", run.journal) };
-        assert!(matches!(&parts.data, Part::Pending(owed) if !owed.is_empty()), "{parts:?}");
+        assert!(matches!(&parts.data, Part::Partly { owed, .. } if !owed.is_empty()), "{parts:?}");
         assert_eq!(parts.outcome(), Outcome::Degraded);
         assert_eq!(run.world.noted, Some(false));
         assert_eq!(run.world.holders, []);

@@ -9,7 +9,7 @@ use salvor_core::{
         destroy,
         proofs::{Proof, ProofEvent},
         rebuild,
-        refill::{RefillEvent, Unrestored},
+        refill::{Merged, RefillEvent, Unrestored},
         revive, stale,
     },
     time::Timestamp,
@@ -63,12 +63,32 @@ pub(super) fn refills() -> Vec<RefillEvent> {
         vec![Unrestored { path: "/sandbox/db".into(), reason: "CONTENT_DIFFERS".to_owned() }];
     vec![
         RefillEvent::Intended,
-        RefillEvent::Written { files: 3, bytes: 70 },
-        RefillEvent::PartlyWritten { failures: 1 },
+        RefillEvent::Written { files: 3, bytes: 70, merged: vec![] },
+        RefillEvent::PartlyWritten { failures: 1, merged: vec![] },
         RefillEvent::NotWritten(Cause::SnapshotUnusable),
         RefillEvent::Doubtful(Cause::GatewayFailed),
         RefillEvent::Compared { differing: vec![], count: 0 },
         RefillEvent::Compared { differing, count: 2 },
+    ]
+}
+
+/// Rows of a restore that merged config files.
+pub(super) fn merging() -> Vec<RefillEvent> {
+    let merged = Merged {
+        path: "/sandbox/app.json".into(),
+        restored: vec!["theme".to_owned()],
+        kept: vec!["auth.token".to_owned()],
+        unmerged: None,
+    };
+    let unmerged = Merged {
+        path: "/sandbox/app.toml".into(),
+        restored: vec![],
+        kept: vec![],
+        unmerged: Some("the snapshot's file cannot be read".to_owned()),
+    };
+    vec![
+        RefillEvent::Written { files: 3, bytes: 70, merged: vec![merged.clone()] },
+        RefillEvent::PartlyWritten { failures: 1, merged: vec![merged, unmerged] },
     ]
 }
 

@@ -13,7 +13,7 @@ use salvor_core::saga::{
 };
 
 use super::{
-    events::{captures, first_causes, refills, saved},
+    events::{captures, first_causes, merging, refills, saved},
     golden::stored_as,
     table::{PASSING, Reached, hold, waiting},
 };
@@ -52,7 +52,11 @@ fn of_a_prune() -> Vec<prune::Event> {
 }
 
 fn begun(capture: bool) -> restore::Event {
-    restore::Event::Begun { live: "sb-1".into(), from: saved(), capture }
+    restore::Event::Begun { live: "sb-1".into(), from: saved(), capture, locked: false }
+}
+
+fn begun_locked() -> restore::Event {
+    restore::Event::Begun { live: "sb-1".into(), from: saved(), capture: false, locked: true }
 }
 
 fn of_a_restore() -> Vec<restore::Event> {
@@ -61,6 +65,10 @@ fn of_a_restore() -> Vec<restore::Event> {
     events.extend(captures().into_iter().map(E::Capture));
     events.extend(refills().into_iter().map(E::Refill));
     events.extend([E::Vanished, E::Noted, E::Parked(ParkReason::NotReadyInTime), E::Resumed]);
+    // Since locked ones are written to.
+    events.push(begun_locked());
+    events.extend(proofs().into_iter().map(E::Proof));
+    events.extend(merging().into_iter().map(E::Refill));
     events
 }
 
@@ -166,7 +174,7 @@ fn same() -> RefillEvent {
 }
 
 fn written() -> RefillEvent {
-    RefillEvent::Written { files: 3, bytes: 70 }
+    RefillEvent::Written { files: 3, bytes: 70, merged: vec![] }
 }
 
 /// A chain of events, and the state after each by name.
@@ -273,6 +281,16 @@ fn a_restore_moves_as_its_table_says() {
             ("rolled_back", E::Noted),
         ],
     ));
+    let proven = |proof| E::Proof(ProofEvent::Established(proof, Part::Proven));
+    let locked = [begun_locked(), E::Refill(RefillEvent::Intended), E::Refill(written())];
+    states.extend(chain(
+        &locked,
+        &[
+            ("proving policy", E::Refill(same())),
+            ("proving posture", proven(Proof::Policy)),
+            ("settled", proven(Proof::Posture)),
+        ],
+    ));
     states.push(("parked", vec![E::Parked(ParkReason::RegistryUnavailable)]));
     hold::<Restore>(states, &of_a_restore(), |state, event| {
         Some(match (state, event) {
@@ -289,6 +307,11 @@ fn a_restore_moves_as_its_table_says() {
                 let how = filling.strip_prefix("filling ")?.trim_end_matches(", saved");
                 if refill(how, event)? == "settled" { "settled" } else { "filling" }
             }
+            ("proving policy", E::Proof(ProofEvent::Intended(Proof::Policy)))
+            | ("proving posture", E::Proof(ProofEvent::Intended(Proof::Posture)))
+            | ("proving policy", E::Proof(ProofEvent::Established(Proof::Policy, _))) => "proving",
+            ("proving posture", E::Proof(ProofEvent::Established(Proof::Posture, _))) => "settled",
+            ("proving policy" | "proving posture" | "settled", E::Vanished) => "rolled_back",
             (filling, E::Vanished) if filling.starts_with("filling") => "rolled_back",
             ("accepted" | "filling wanted" | "filling wanted, saved", E::Cancelled) => {
                 "rolled_back"

@@ -109,7 +109,7 @@ const fn passing() -> CaptureEvent {
 fn refilled() -> [RefillEvent; 3] {
     [
         RefillEvent::Intended,
-        RefillEvent::PartlyWritten { failures: 1 },
+        RefillEvent::PartlyWritten { failures: 1, merged: vec![] },
         RefillEvent::Compared { differing: vec![], count: 1 },
     ]
 }

@@ -61,6 +61,11 @@ pub(in crate::grpc) fn restore_sandbox(request: &pb::RestoreSandboxRequest) -> R
             "must be REPLACE, or absent, with copy_to: there is nothing in a new sandbox to keep";
         return Err(Error::invalid("mode", problem));
     }
+    if asked.copy.is_none() && request.replace_existing {
+        let problem =
+            "needs copy_to: a restore into the sandbox itself replaces what is in it anyway";
+        return Err(Error::invalid("replace_existing", problem));
+    }
     let path = if asked.copy.is_some() { Request::Copy } else { Request::Restore };
     Ok(Ask {
         request_id: request_id(&request.request_id)?,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use salvor_core::{
     SagaKind, Timestamp,
     evidence::{Asked, RestoreMode},
-    id::SandboxPath,
+    id::{SandboxPath, SnapshotName},
     saga::{Part, Pending},
     time::Readable,
 };
@@ -40,8 +40,9 @@ pub(super) fn sentence(header: &Header, part: &Part) -> String {
         {
             format!("not all of the workspace was recovered: {}", part.detail())
         }
-        (_, Part::Pending(_)) => format!(
-            "not all that was asked for is as the snapshot has it; the snapshot is kept: {}",
+        (_, Part::Partly { snapshot, .. }) => format!(
+            "not all that was asked for is as snapshot {snapshot} has it; the snapshot is kept{}: {}",
+            retry(header, snapshot),
             part.detail()
         ),
         (_, Part::Lost) => {
@@ -50,6 +51,16 @@ pub(super) fn sentence(header: &Header, part: &Part) -> String {
         }
         _ => "workspace not recovered: no snapshot holds it".to_owned(),
     }
+}
+
+/// How to try again what was not put back, where trying again asks for nothing else than before.
+fn retry(header: &Header, snapshot: &SnapshotName) -> String {
+    let asked = &header.plan.inputs.asked;
+    let again = Asked { snapshot: None, ..asked.clone() } == Asked::default();
+    if header.saga() == SagaKind::Copy || !again {
+        return String::new();
+    }
+    format!(", and `salvor snapshot restore {} --snapshot {snapshot}` tries again", header.target())
 }
 
 /// The config files of which keys are merged, as the plan saw the record.

@@ -9,13 +9,14 @@ use salvor_proto::registry::v1::{
 };
 use salvor_proto::time::plain;
 
-use super::snapshots;
+use super::{keys, snapshots};
 use crate::error::Error;
 use crate::record::{Content, Contents, Field, drop_stamps};
 
 const MAX_SPEC: usize = 1 << 20;
 const MAX_POLICY: usize = 256 << 10;
 const MAX_SEALED_PATHS: usize = 256;
+const MAX_CONFIG_FILES: usize = 256;
 /// Lists that the contract puts no number to.
 const MAX_ITEMS: usize = 1024;
 pub(super) const MAX_PATH: usize = 4096;
@@ -171,10 +172,16 @@ fn posture(posture: &Posture) -> Result<(), Error> {
     time("sandbox.posture.proof_time", posture.proof_time.as_ref())
 }
 
+/// Held here to all that an adapter holds them to: once a restore needs them it is too late to refuse.
 fn config_files(files: &[ConfigFile]) -> Result<(), Error> {
-    count("sandbox.config_files", files.len(), MAX_ITEMS)?;
+    count("sandbox.config_files", files.len(), MAX_CONFIG_FILES)?;
+    let mut paths = BTreeSet::new();
     for (index, file) in files.iter().enumerate() {
-        path(&format!("sandbox.config_files[{index}].path"), &file.path)?;
+        let field = format!("sandbox.config_files[{index}].path");
+        path(&field, &file.path)?;
+        if !paths.insert(&file.path) {
+            return Err(Error::invalid(field, format!("{:?} is there twice", file.path)));
+        }
         if !["json", "yaml", "toml"].contains(&file.format.as_str()) {
             return Err(Error::invalid(
                 format!("sandbox.config_files[{index}].format"),
@@ -186,6 +193,10 @@ fn config_files(files: &[ConfigFile]) -> Result<(), Error> {
             file.runtime_owned_keys.len(),
             MAX_ITEMS,
         )?;
+        for (key, text) in file.runtime_owned_keys.iter().enumerate() {
+            let field = || format!("sandbox.config_files[{index}].runtime_owned_keys[{key}]");
+            keys::dotted(text).map_err(|problem| Error::invalid(field(), problem))?;
+        }
     }
     Ok(())
 }

@@ -150,7 +150,7 @@ pub(super) fn about_snapshots() -> Vec<Case> {
             "which snapshots the repository holds is not known: the gateway did not answer in time",
             |e| e.snapshot = Fact::unknown(Why::DeadlineExceeded, "5 s"),
         )
-        .also(&["chosen_snapshot_fits"]),
+        .also(&["chosen_snapshot_fits", "posture_allows_writing"]),
     ]
 }
 
@@ -311,9 +311,10 @@ pub(super) fn about_writing() -> Vec<Case> {
         .also(&["sandbox_is_the_recorded_one"]),
         case(
             "posture_allows_writing",
-            Denial::PostureLocked,
+            Denial::PostureLocked { path: "/sandbox/lock".into() },
             "POSTURE_LOCKED",
-            "the sandbox is locked: writing into it would break its seal",
+            "the sandbox is locked, and the snapshot does not hold /sandbox/lock as it is sealed: writing it would break \
+             the seal",
             |e| record_of(e).posture = crate::guards::good::record().posture,
         ),
         case(

@@ -169,7 +169,7 @@ fn check_data(after: &World, files: u32, data: &Part) {
                 (None, None) => assert!(after.taken, "{after:?}"),
             }
         }
-        Part::Pending(_) => {}
+        Part::Partly { owed, .. } => assert!(!owed.is_empty()),
         Part::Lost => assert!(!after.plan.capture && after.plan.restore.is_none(), "{after:?}"),
         part => panic!("{part:?}"),
     }

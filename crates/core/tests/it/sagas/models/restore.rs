@@ -7,7 +7,7 @@ use salvor_core::saga::{
 };
 
 use crate::sagas::{
-    model::{Model, Performed, faults, write},
+    model::{Model, Performed, faults, prove, write},
     models::workspace,
     world::{Fault, Mark, Owner, Phase, RECORDED, World},
 };
@@ -20,7 +20,7 @@ const WANTED: u32 = 4;
 impl Model for Restoring {
     type S = Restore;
 
-    const STEPS: usize = 8;
+    const STEPS: usize = 9;
 
     fn faults() -> Vec<Fault> {
         faults().into_iter().chain([Fault::Gap, Fault::Damage]).collect()
@@ -49,6 +49,12 @@ impl Model for Restoring {
                 let at = (RECORDED, &into.from);
                 workspace::refill(world, step, refill, at, fault).map(Event::Refill)
             }
+            (Step::Prove(proof), State::Settled { .. }) => {
+                if world.by_id(RECORDED).is_none() {
+                    return Ok(Event::Vanished);
+                }
+                Ok(Event::Proof(prove(proof, fault)))
+            }
             (Step::Note, state) => {
                 write(fault)?;
                 world.noted = Some(matches!(state, State::Settled { .. }));
@@ -74,7 +80,7 @@ impl Model for Restoring {
                         let shot = workspace::shot(after, snapshot);
                         assert_eq!((shot.files, shot.id), (WANTED, 0));
                     }
-                    Part::Pending(owed) => assert!(!owed.is_empty()),
+                    Part::Partly { owed, .. } => assert!(!owed.is_empty()),
                     part => panic!("{part:?}"),
                 }
             }
@@ -90,7 +96,9 @@ fn begin(world: &World) -> Event {
         return Event::RecordChanged;
     }
     let from = world.plan.restore.expect("there is something to restore");
-    Event::Begun { live: "1".into(), from: workspace::saved(from), capture: world.plan.capture }
+    // Locked where nothing is read first: the proofs differ to one world only.
+    let (capture, locked) = (world.plan.capture, !world.plan.capture);
+    Event::Begun { live: "1".into(), from: workspace::saved(from), capture, locked }
 }
 
 /// What a look that fails says, for the models of this kind.

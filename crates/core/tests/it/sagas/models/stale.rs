@@ -147,6 +147,7 @@ fn check_data(after: &World, files: u32, data: &Part) {
             assert_eq!(files, shot.files);
             assert!(held.is_none_or(|held| held == files), "older than the container: {after:?}");
         }
+        Part::Partly { owed, .. } => assert!(!owed.is_empty()),
         Part::Pending(owed) => {
             let unread =
                 owed.iter().find(|item| matches!(item, Pending::NotSalvaged { .. })).is_some();

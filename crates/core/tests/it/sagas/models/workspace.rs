@@ -93,8 +93,10 @@ pub(super) fn refill(
         return Ok(RefillEvent::Compared { differing, count });
     }
     let event = match world.refill(id, from, fault) {
-        Effect::Applied(()) if fault == Fault::Gap => RefillEvent::PartlyWritten { failures: 1 },
-        Effect::Applied(()) => RefillEvent::Written { files: 1, bytes: 1 },
+        Effect::Applied(()) if fault == Fault::Gap => {
+            RefillEvent::PartlyWritten { failures: 1, merged: vec![] }
+        }
+        Effect::Applied(()) => RefillEvent::Written { files: 1, bytes: 1, merged: vec![] },
         Effect::NotApplied(cause) => RefillEvent::NotWritten(cause),
         Effect::MaybeApplied(cause) => RefillEvent::Doubtful(cause),
     };

@@ -43,7 +43,10 @@ fn rebuild_states() -> Vec<Reached<rebuild::Event>> {
             ("created full", E::Created("sb-new".into())),
             ("filling wanted#0", ready.clone()),
             ("filling writing#1", E::Refill(RefillEvent::Intended)),
-            ("filling written#1", E::Refill(RefillEvent::Written { files: 1, bytes: 1 })),
+            (
+                "filling written#1",
+                E::Refill(RefillEvent::Written { files: 1, bytes: 1, merged: vec![] }),
+            ),
             ("proving policy", E::Refill(RefillEvent::Compared { differing: vec![], count: 0 })),
             ("proving posture", proof()),
             ("proving readiness", proof()),

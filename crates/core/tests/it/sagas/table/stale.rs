@@ -78,7 +78,10 @@ fn stale_workspaces() -> Vec<Reached<stale::Event>> {
             ("created full", E::Created("sb-new".into())),
             ("filling wanted#0", ready),
             ("filling writing#1", E::Refill(RefillEvent::Intended)),
-            ("filling written#1", E::Refill(RefillEvent::Written { files: 1, bytes: 1 })),
+            (
+                "filling written#1",
+                E::Refill(RefillEvent::Written { files: 1, bytes: 1, merged: vec![] }),
+            ),
         ],
     ));
     states.extend(chain(
