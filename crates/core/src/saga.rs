@@ -150,6 +150,8 @@ pub enum Cause {
     SnapshotUnusable,
     /// The snapshot repository could not be used.
     RepositoryFailed,
+    /// The workspace is not any more as the snapshot has it that was to stand for it.
+    WorkspaceChanged,
 }
 
 /// Why a recovery waits.

@@ -7,14 +7,16 @@
 //! | Writing | NotWritten, Doubtful | Wanted again |
 //! | Written | Compared, all as in the snapshot | Settled: restored |
 //! | Written | Compared, something differs | Wanted again, at most three times; then Settled: pending, item by item |
+//! | *Settled, restored, and all else proven* | ComparedAgain, NotCompared | what differs now is pending; unproven |
 //!
 //! Shared by the sagas that restore. A restore that is done again gives the same result, so after an intent without an outcome
-//! the same step is right. What is said of the data comes from the comparison alone, never from the writing.
+//! the same step is right. What is said of the data comes from the comparison alone, never from the writing. Sagas that make a
+//! sandbox compare once more at their end ([`again`]): an agent that starts may write over what was put back.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Narrate, Part, Pending, capture::Saved};
-use crate::id::SandboxPath;
+use crate::{fact::Why, id::SandboxPath};
 
 /// How often a restore is compared and done again before what differs is owed.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -48,6 +50,8 @@ pub enum RefillStep {
     Write,
     /// Compare.
     Compare,
+    /// Compare once more what the snapshot holds, at the end.
+    CompareAgain,
 }
 
 /// What happened.
@@ -78,6 +82,15 @@ pub enum RefillEvent {
         /// How many there are.
         count: u64,
     },
+    /// What the snapshot holds was compared once more. What was made since is nobody's loss.
+    ComparedAgain {
+        /// Items that differ now; the first of them, at most 100.
+        differing: Vec<Unrestored>,
+        /// How many there are.
+        count: u64,
+    },
+    /// It could not be compared once more.
+    NotCompared(Why),
 }
 
 /// An item that is not as the snapshot has it.
@@ -142,6 +155,24 @@ impl Refill {
     }
 }
 
+/// What is said of restored data once it was compared again; `None` for an event that does not say so.
+pub fn again(data: Part, event: &RefillEvent) -> Option<Part> {
+    Some(match (event, data) {
+        (RefillEvent::ComparedAgain { count: 0, .. }, data) => data,
+        (RefillEvent::ComparedAgain { differing, count }, Part::Pending(mut before)) => {
+            before.extend(owed(differing, *count));
+            Part::Pending(before)
+        }
+        (RefillEvent::ComparedAgain { differing, count }, _) => {
+            Part::Pending(owed(differing, *count))
+        }
+        // What is owed already is owed, whatever else there may be.
+        (RefillEvent::NotCompared(_), data @ Part::Pending(_)) => data,
+        (RefillEvent::NotCompared(why), _) => Part::Unproven(*why),
+        _ => return None,
+    })
+}
+
 fn owed(differing: &[Unrestored], count: u64) -> Vec<Pending> {
     let named = differing
         .iter()
@@ -162,6 +193,7 @@ impl RefillStep {
         match self {
             Self::Write => "restore_workspace",
             Self::Compare => "compare_workspace",
+            Self::CompareAgain => "compare_again",
         }
     }
 
@@ -169,7 +201,7 @@ impl RefillStep {
     pub const fn intent(self) -> Option<RefillEvent> {
         match self {
             Self::Write => Some(RefillEvent::Intended),
-            Self::Compare => None,
+            Self::Compare | Self::CompareAgain => None,
         }
     }
 }
@@ -183,6 +215,7 @@ impl Narrate for RefillEvent {
             | Self::NotWritten(_)
             | Self::Doubtful(_) => RefillStep::Write.as_str(),
             Self::Compared { .. } => RefillStep::Compare.as_str(),
+            Self::ComparedAgain { .. } | Self::NotCompared(_) => RefillStep::CompareAgain.as_str(),
         })
     }
 
@@ -193,8 +226,9 @@ impl Narrate for RefillEvent {
             Self::PartlyWritten { .. } => "partly_written",
             Self::NotWritten(_) => "not_written",
             Self::Doubtful(_) => "doubtful",
-            Self::Compared { count: 0, .. } => "same",
-            Self::Compared { .. } => "differs",
+            Self::Compared { count: 0, .. } | Self::ComparedAgain { count: 0, .. } => "same",
+            Self::Compared { .. } | Self::ComparedAgain { .. } => "differs",
+            Self::NotCompared(_) => "unproven",
         }
     }
 
@@ -205,7 +239,13 @@ impl Narrate for RefillEvent {
             Self::PartlyWritten { failures } => format!("{failures} items could not be written"),
             Self::NotWritten(cause) | Self::Doubtful(cause) => cause.sentence().to_owned(),
             Self::Compared { count: 0, .. } => "every file is as in the snapshot".to_owned(),
-            Self::Compared { differing, count } => Part::Pending(owed(differing, *count)).detail(),
+            Self::ComparedAgain { count: 0, .. } => {
+                "every file of the snapshot is still as in it".to_owned()
+            }
+            Self::Compared { differing, count } | Self::ComparedAgain { differing, count } => {
+                Part::Pending(owed(differing, *count)).detail()
+            }
+            Self::NotCompared(why) => why.sentence().to_owned(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::id::ComputeId;
 
 impl Cause {
     /// All of them, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AlreadyExists,
         Self::NotFound,
         Self::OtherIncarnation,
@@ -22,6 +22,7 @@ impl Cause {
         Self::MaterialUnavailable,
         Self::SnapshotUnusable,
         Self::RepositoryFailed,
+        Self::WorkspaceChanged,
     ];
 
     /// Whether asking again, unchanged, may go better.
@@ -40,6 +41,7 @@ impl Cause {
             | Self::Invalid
             | Self::Denied
             | Self::SnapshotUnusable
+            | Self::WorkspaceChanged
             | Self::WrongGateway => false,
         }
     }
@@ -63,6 +65,9 @@ impl Cause {
             }
             Self::RepositoryFailed => "the snapshot repository could not be used",
             Self::MaterialUnavailable => "the registry did not hand out the recorded material",
+            Self::WorkspaceChanged => {
+                "the workspace was written to after it was read: what is in it is not what is saved"
+            }
         }
     }
 
@@ -83,6 +88,7 @@ impl Cause {
             Self::SnapshotUnusable => "SNAPSHOT_UNUSABLE",
             Self::RepositoryFailed => "REPOSITORY_FAILED",
             Self::MaterialUnavailable => "MATERIAL_UNAVAILABLE",
+            Self::WorkspaceChanged => "WORKSPACE_CHANGED",
         }
     }
 }
@@ -91,6 +97,7 @@ impl Setback {
     /// Its stable reason code.
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::Refused(Cause::WorkspaceChanged) => "WORKSPACE_KEEPS_CHANGING",
             Self::Refused(_) => "EFFECT_REFUSED",
             Self::NeverReady(_) => "NEVER_READY",
             Self::Stranger(_) => "NAME_TAKEN_BY_STRANGER",
@@ -107,6 +114,10 @@ impl Setback {
 impl fmt::Display for Setback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refused(Cause::WorkspaceChanged) => f.write_str(
+                "the workspace was written to each time between its snapshot and the delete, so nothing was \
+                 deleted",
+            ),
             Self::Refused(cause) => f.write_str(cause.sentence()),
             Self::NeverReady(failed) => write!(f, "the sandbox did not become ready: {failed}"),
             Self::Stranger(live) => {

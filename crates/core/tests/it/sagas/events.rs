@@ -17,13 +17,20 @@ use salvor_core::{
 
 /// Causes that the first version could write. Golden files only grow, so what is newer comes at the end of a list.
 pub(super) fn first_causes() -> Vec<Cause> {
-    let newer = [Cause::SnapshotUnusable, Cause::RepositoryFailed];
+    let newer = [Cause::SnapshotUnusable, Cause::RepositoryFailed, NEWEST_CAUSE];
     Cause::ALL.into_iter().filter(|cause| !newer.contains(cause)).collect()
 }
 
 fn newer_causes() -> Vec<Cause> {
     let first = first_causes();
-    Cause::ALL.into_iter().filter(|cause| !first.contains(cause)).collect()
+    older_causes().filter(|cause| !first.contains(cause)).collect()
+}
+
+/// Newer than the newer ones.
+const NEWEST_CAUSE: Cause = Cause::WorkspaceChanged;
+
+fn older_causes() -> impl Iterator<Item = Cause> {
+    Cause::ALL.into_iter().filter(|cause| *cause != NEWEST_CAUSE)
 }
 
 pub(super) fn saved() -> Saved {
@@ -70,6 +77,17 @@ pub(super) fn refills() -> Vec<RefillEvent> {
         RefillEvent::Doubtful(Cause::GatewayFailed),
         RefillEvent::Compared { differing: vec![], count: 0 },
         RefillEvent::Compared { differing, count: 2 },
+    ]
+}
+
+/// Of the sagas that compare once more at their end.
+pub(super) fn compared_again() -> Vec<RefillEvent> {
+    let differing =
+        vec![Unrestored { path: "/sandbox/db".into(), reason: "CHANGED_SINCE".to_owned() }];
+    vec![
+        RefillEvent::ComparedAgain { differing: vec![], count: 0 },
+        RefillEvent::ComparedAgain { differing, count: 2 },
+        RefillEvent::NotCompared(Why::AdapterUnreachable),
     ]
 }
 
@@ -200,6 +218,8 @@ pub(super) fn stale() -> Vec<stale::Event> {
     ]);
     events.extend(captures().into_iter().map(E::Capture));
     events.extend(refills().into_iter().map(E::Refill));
+    events.push(E::CreateRefused(NEWEST_CAUSE));
+    events.extend(compared_again().into_iter().map(E::Refill));
     events
 }
 
@@ -234,12 +254,14 @@ pub(super) fn rebuild() -> Vec<rebuild::Event> {
         E::Resumed,
         E::Parked(ParkReason::NameTaken),
     ];
-    events.extend(Cause::ALL.map(E::DeleteRefused));
-    events.extend(Cause::ALL.map(E::CreateRefused));
+    events.extend(older_causes().map(E::DeleteRefused));
+    events.extend(older_causes().map(E::CreateRefused));
     events.extend(captures().into_iter().map(E::Capture));
     events.extend(refills().into_iter().map(E::Refill));
     events.extend(proofs().into_iter().map(E::Proof));
     events.extend(PARKS.map(E::Parked));
+    events.extend([E::DeleteRefused(NEWEST_CAUSE), E::CreateRefused(NEWEST_CAUSE)]);
+    events.extend(compared_again().into_iter().map(E::Refill));
     events
 }
 
@@ -266,6 +288,7 @@ pub(super) fn revive() -> Vec<revive::Event> {
     events.extend(proofs().into_iter().map(E::Proof));
     events.extend(PARKS.map(E::Parked));
     events.extend(newer_causes().into_iter().map(E::StartRefused));
+    events.push(E::StartRefused(NEWEST_CAUSE));
     events
 }
 
@@ -288,6 +311,7 @@ pub(super) fn destroy() -> Vec<destroy::Event> {
     events.extend(first_causes().into_iter().map(E::DeleteRefused));
     events.extend(PARKS.map(E::Parked));
     events.extend(newer_causes().into_iter().map(E::DeleteRefused));
+    events.push(E::DeleteRefused(NEWEST_CAUSE));
     events
 }
 
@@ -351,6 +375,8 @@ const fn refill_variant(event: &RefillEvent) -> &'static str {
         E::NotWritten(_) => "Refill: NotWritten",
         E::Doubtful(_) => "Refill: Doubtful",
         E::Compared { .. } => "Refill: Compared",
+        E::ComparedAgain { .. } => "Refill: ComparedAgain",
+        E::NotCompared(_) => "Refill: NotCompared",
     }
 }
 
@@ -435,8 +461,8 @@ const fn destroy_variant(event: &destroy::Event) -> &'static str {
 fn the_lists_leave_no_event_out() {
     use std::collections::BTreeSet;
     let of = |names: BTreeSet<&str>| names.len();
-    assert_eq!(of(stale().iter().map(stale_variant).collect()), 28 + 8 + 6);
-    assert_eq!(of(rebuild().iter().map(rebuild_variant).collect()), 26 + 8 + 6);
+    assert_eq!(of(stale().iter().map(stale_variant).collect()), 28 + 8 + 8);
+    assert_eq!(of(rebuild().iter().map(rebuild_variant).collect()), 26 + 8 + 8);
     assert_eq!(of(revive().iter().map(revive_variant).collect()), 18);
     assert_eq!(of(destroy().iter().map(destroy_variant).collect()), 13);
 }
