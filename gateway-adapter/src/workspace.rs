@@ -16,6 +16,7 @@ pub(crate) mod rules;
 pub(crate) mod sides;
 mod sqlite;
 mod tree;
+pub(crate) mod unchanged;
 pub(crate) mod verify;
 
 use std::{fmt, path::PathBuf, time::SystemTime};
