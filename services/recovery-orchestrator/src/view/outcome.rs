@@ -4,7 +4,7 @@ use salvor_core::{
     SagaKind, Timestamp,
     id::SnapshotName,
     name::RecordName,
-    saga::{Ending, Outcome, Part, Parts, Pending, Setback},
+    saga::{Cause, Ending, Outcome, Part, Parts, Pending, Setback},
     time::Readable,
 };
 use salvor_proto::{convert::part, recovery::v1 as pb, time::timestamp};
@@ -219,6 +219,9 @@ fn after_setback(header: &Header, setback: &Setback) -> String {
         }
     };
     match setback {
+        Setback::Refused(Cause::WorkspaceChanged) => format!(
+            "salvor snapshot rules {target}  # declare --quiesce-before and --quiesce-after, and rebuild it again"
+        ),
         Setback::Refused(_) | Setback::NeverReady(_) => {
             format!("salvor {again} {target}  # after what the gateway complains of was mended")
         }

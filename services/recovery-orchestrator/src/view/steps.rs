@@ -17,7 +17,7 @@ pub(super) fn steps(plan: &Plan) -> impl Iterator<Item = String> {
         "stop_leftover" => !inputs.leftovers.is_empty(),
         "take_snapshot" => reads,
         "verify_snapshot" => reads || (rests && restores),
-        "restore_workspace" | "compare_workspace" => reads || restores,
+        "restore_workspace" | "compare_workspace" | "compare_again" => reads || restores,
         _ => true,
     };
     all_steps(plan.saga, keep).iter().filter(done).map(|&step| step.to_owned())
@@ -39,6 +39,7 @@ const fn all_steps(saga: SagaKind, keep: bool) -> &'static [&'static str] {
             "prove_policy",
             "prove_posture",
             "prove_readiness",
+            "compare_again",
             "commit",
         ],
         SagaKind::Revive => &[
@@ -63,6 +64,7 @@ const fn all_steps(saga: SagaKind, keep: bool) -> &'static [&'static str] {
             "prove_policy",
             "prove_posture",
             "prove_readiness",
+            "compare_again",
             "commit",
         ],
         SagaKind::Snapshot => &["take_snapshot", "note", "thin_out"],
