@@ -62,7 +62,11 @@ pub(crate) enum Command {
     Plan(PlanArgs),
     /// Bring a sandbox back
     Recover(RecoverArgs),
-    /// Make a live sandbox anew and lose nothing: snapshot, verify, delete, create, restore, verify
+    /// Make a live sandbox anew with the files of its roots: snapshot, verify, delete, create, restore, verify
+    ///
+    /// What does not come back (processes, files outside of the roots, what rules leave out) is listed by its plan: try it with
+    /// --validate-only first. Nothing is deleted if the roots were written to since the snapshot; see `snapshot rules` for
+    /// commands that bring an agent to rest.
     Rebuild(RebuildArgs),
     /// Take, list, check, compare, restore and thin out snapshots of workspaces
     #[command(subcommand)]

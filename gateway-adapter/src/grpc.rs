@@ -7,6 +7,7 @@
 mod capture;
 mod compute;
 mod content;
+mod delete;
 mod operations;
 mod parse;
 mod ready;
@@ -180,14 +181,21 @@ impl GatewayAdapterService for Service {
         &self,
         request: Request<DeleteSandboxRequest>,
     ) -> Answer<DeleteSandboxResponse> {
-        let DeleteSandboxRequest { sandbox, permit, live_id, request_id } = request.into_inner();
+        let DeleteSandboxRequest { sandbox, permit, live_id, request_id, unchanged_since } =
+            request.into_inner();
         let meant = parse::incarnation(sandbox.as_ref(), live_id)?;
         let permit = Permit::check(permit, &meant.target, Verb::Delete)?;
         let request_id = uuid("request_id", &request_id)?;
+        if !unchanged_since.is_empty() {
+            let asked = (request_id, unchanged_since);
+            return Ok(Response::new(
+                self.delete_unchanged((meant, sandbox), permit, asked).await?,
+            ));
+        }
         let gateway = self.served(&meant.target.owner()).await?;
         let cleared = permit.clear(&self.authority).await?;
         let effect = mutate::delete(&gateway, cleared, &meant.live_id, &request_id).await?;
-        Ok(Response::new(DeleteSandboxResponse { effect: Some(effect) }))
+        Ok(Response::new(DeleteSandboxResponse { effect: Some(effect), operation: None }))
     }
 
     async fn start_sandbox(

@@ -18,6 +18,7 @@ pub(crate) mod rules;
 pub(crate) mod sides;
 mod sqlite;
 pub(crate) mod tree;
+pub(crate) mod unchanged;
 pub(crate) mod verify;
 
 use std::future::ready;

@@ -236,6 +236,7 @@ async fn start_orchestrator(
     if let Some(settle) = quick {
         config.limits.absence_settle = settle;
         config.limits.gateway_settle = settle;
+        config.ready_settle = settle;
     }
     let shutdown = Shutdown::new();
     let tasks = shutdown.tasks();

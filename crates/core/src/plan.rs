@@ -83,6 +83,9 @@ pub struct Inputs {
     /// What the request says besides its path.
     #[serde(default)]
     pub asked: Asked,
+    /// Patterns below the roots that snapshots leave out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excludes: Vec<String>,
 }
 
 /// A snapshot that a plan rests on.
@@ -101,13 +104,21 @@ pub struct Chosen {
 /// Something that a plan loses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Loss {
-    /// The files of a sandbox that exists, none of them saved.
-    Workspace,
+    /// The files of a sandbox that exists below this root, none of them saved.
+    Workspace(SandboxPath),
     /// What was written into its files after this snapshot began to be read.
     SinceSnapshot {
         /// Which.
         name: SnapshotName,
     },
+    /// What is written below its roots when they are compared for the last time, right before the delete, or later.
+    WhileDeleting,
+    /// What is in it besides what is below these roots.
+    OutsideRoots(Vec<SandboxPath>),
+    /// What these patterns of the record's leave out.
+    Excluded(Vec<String>),
+    /// What no snapshot holds: credentials, and what is bound to one machine.
+    LeftOutByRule,
     /// Its processes.
     Processes,
 }
@@ -192,6 +203,7 @@ impl Inputs {
             restore: restore(saga, evidence, capture),
             leftovers: leftovers(saga, evidence),
             asked: evidence.asked.clone(),
+            excludes: record.map(|r| r.snapshot_excludes.clone()).unwrap_or_default(),
         }
     }
 
@@ -200,19 +212,24 @@ impl Inputs {
         if !self.present {
             return Vec::new();
         }
-        let files = match (&self.capture, &self.restore) {
-            (Some(_), _) => None,
+        let mut losses = match (&self.capture, &self.restore) {
+            (Some(_), _) => vec![Loss::WhileDeleting],
             (None, Some(chosen)) if chosen.own => {
-                Some(Loss::SinceSnapshot { name: chosen.saved.name.clone() })
+                vec![Loss::SinceSnapshot { name: chosen.saved.name.clone() }]
             }
-            (None, _) => Some(Loss::Workspace),
+            (None, _) => self.roots.iter().cloned().map(Loss::Workspace).collect(),
         };
-        files.into_iter().chain([Loss::Processes]).collect()
+        losses.push(Loss::OutsideRoots(self.roots.clone()));
+        if !self.excludes.is_empty() {
+            losses.push(Loss::Excluded(self.excludes.clone()));
+        }
+        losses.extend([Loss::LeftOutByRule, Loss::Processes]);
+        losses
     }
 
     /// Whether taking the sandbox away would leave nothing of its files.
     pub fn loses_workspace(&self) -> bool {
-        self.losses().contains(&Loss::Workspace)
+        self.losses().iter().any(|loss| matches!(loss, Loss::Workspace(_)))
     }
 
     /// Whose a snapshot must be to be put back: the chosen one's, or of the incarnation that is read now.
@@ -247,12 +264,26 @@ impl Inputs {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Workspace => f.write_str(
-                "every file of the sandbox's workspace: no complete snapshot is known to hold them",
-            ),
+            Self::Workspace(root) => {
+                write!(f, "every file below {root}: no complete snapshot is known to hold them")
+            }
             Self::SinceSnapshot { name } => {
                 write!(f, "what was written into the workspace since {name} began to be read")
             }
+            Self::WhileDeleting => f.write_str(
+                "what is written while the workspace is compared for the last time and the sandbox is \
+                 deleted, unless hooks bring its agent to rest",
+            ),
+            Self::OutsideRoots(roots) => {
+                let roots: Vec<&str> = roots.iter().map(SandboxPath::as_str).collect();
+                write!(f, "every file that is not below {}", roots.join(", "))
+            }
+            Self::Excluded(patterns) => {
+                write!(f, "what the record leaves out of snapshots: {}", patterns.join(", "))
+            }
+            Self::LeftOutByRule => f.write_str(
+                "what no snapshot ever holds: credentials, and what is bound to the machine",
+            ),
             Self::Processes => {
                 f.write_str("the processes that run in the sandbox, with what they hold in memory")
             }

@@ -188,6 +188,8 @@ pub enum Cause {
     NotServing,
     /// A newer holder has the record's lease.
     Fenced,
+    /// The workspace is not any more as the snapshot has it that was to stand for it.
+    WorkspaceChanged,
 }
 
 /// Why a recovery waits.
@@ -384,9 +386,9 @@ impl Part {
 
 /// Whether what a saga asks of an adapter after this event is another request than before it, although it is the same step and
 /// attempt. An adapter answers a request that it knows with what came of it then; after a wait, or once the sandbox is seen
-/// to be alive still, that is of another time (scenario T16).
+/// to be alive still or to be written to, that is of another time (scenario T16).
 pub fn renews(event: &impl Narrate) -> bool {
-    matches!(event.outcome(), "outdated" | "resumed" | "still_there")
+    matches!(event.outcome(), "outdated" | "resumed" | "still_there" | "changed")
 }
 
 /// Folds a whole journal.

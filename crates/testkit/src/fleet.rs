@@ -32,7 +32,7 @@ pub struct Options {
     pub gateways: Vec<(&'static str, Dialect)>,
     /// How much slower than real their phases are; 0.02 is fifty times faster.
     pub time_scale: f64,
-    /// How long an absence must be seen, and a gateway be healthy.
+    /// How long an absence must be seen, a gateway be healthy, and a sandbox be ready.
     pub settle: Duration,
     /// Between two rounds of the adapter's observer; zero turns it off.
     pub observe_interval: Duration,
@@ -443,6 +443,7 @@ async fn start_orchestrator(
     config.limits.absence_settle = options.settle;
     config.limits.gateway_settle = options.settle;
     config.ready_timeout = options.ready_timeout;
+    config.ready_settle = options.settle;
     config.lease_ttl = options.lease_ttl;
     config.park_retry = options.park_retry;
     config.undetermined_timeout = options.undetermined_timeout;

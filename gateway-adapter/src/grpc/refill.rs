@@ -36,7 +36,7 @@ const MAX_CONFIG_FILES: usize = 256;
 const MAX_PATHS: usize = 1000;
 
 /// What both requests say of the snapshot.
-struct Asked {
+pub(super) struct Asked {
     snapshot: SnapshotName,
     identity: pb::SnapshotIdentity,
     mode: Mode,
@@ -45,7 +45,7 @@ struct Asked {
 }
 
 /// The sandbox that is looked into or written to.
-struct Door {
+pub(super) struct Door {
     gateway: Arc<Gateway>,
     /// Its full name.
     sandbox: String,
@@ -117,18 +117,12 @@ impl Service {
         let gateway = self.served(&meant.target.owner()).await?;
         let (task, nonce) = asked.chosen(&store).await?;
         let subject = meant.target.to_string();
-        let door = Door {
-            gateway,
-            sandbox: subject.clone(),
-            incarnation: meant.vendor(),
-            permit: None,
-            passed: AtomicBool::new(false),
-        };
+        let door = Door::looking(&gateway, (subject.clone(), meant.vendor()));
         let operation =
             self.operations.start(Kind::Compare, &subject, &request_id, |handle| async move {
                 let work = async {
                     let channel = door.open().await?;
-                    let asked = (&task, nonce.as_ref());
+                    let asked = (&task, nonce.as_ref(), request.held_only);
                     let report = verify::verify(&channel, &store, asked, &handle).await?;
                     // Only if it is still that incarnation is it what was asked about.
                     door.check().await?;
@@ -154,7 +148,7 @@ fn undetermined(unknown: pb::Unknown) -> pb::VerifyReport {
 }
 
 /// The work's end, or `None` when it was cancelled before.
-async fn uncancelled<T>(work: impl Future<Output = T>, handle: &Handle) -> Option<T> {
+pub(super) async fn uncancelled<T>(work: impl Future<Output = T>, handle: &Handle) -> Option<T> {
     tokio::select! {
         ended = work => Some(ended),
         () = handle.cancelled() => None,
@@ -180,7 +174,7 @@ fn is_damage(error: &StoreError) -> bool {
 }
 
 /// What ended work that has touched nothing.
-fn stopped_error(stopped: Stopped, sandbox: &str) -> Error {
+pub(super) fn stopped_error(stopped: Stopped, sandbox: &str) -> Error {
     match stopped {
         Stopped::Refused(error) => error,
         Stopped::Store(error) if is_damage(&error) => {
@@ -231,8 +225,14 @@ impl Asked {
         Ok(Self { snapshot, identity, mode, configs, paths: below(paths)? })
     }
 
+    /// All of a snapshot.
+    pub(super) fn whole(snapshot: SnapshotName, identity: pb::SnapshotIdentity) -> Self {
+        let (configs, paths) = (Vec::new(), Vec::new());
+        Self { snapshot, identity, mode: Mode::Replace, configs, paths }
+    }
+
     /// Finds the snapshot, and holds it to what the caller says of it.
-    async fn chosen(self, store: &Store) -> Result<(Task, Option<Nonce>), Error> {
+    pub(super) async fn chosen(self, store: &Store) -> Result<(Task, Option<Nonce>), Error> {
         let name = self.snapshot.to_string();
         let sandbox = reference("expected_identity.sandbox", self.identity.sandbox.as_ref())?;
         let sandbox = sandbox.to_string();
@@ -323,8 +323,17 @@ fn absolute(text: &str) -> Result<PathBuf, String> {
 // === impl Door ===
 
 impl Door {
+    /// One through which nothing is written.
+    pub(super) fn looking(
+        gateway: &Arc<Gateway>,
+        (sandbox, incarnation): (String, Incarnation),
+    ) -> Self {
+        let gateway = Arc::clone(gateway);
+        Self { gateway, sandbox, incarnation, permit: None, passed: AtomicBool::new(false) }
+    }
+
     /// A way in, if the sandbox is the one that is meant and commands can be run in it.
-    async fn open(&self) -> Result<ExecChannel, Stopped> {
+    pub(super) async fn open(&self) -> Result<ExecChannel, Stopped> {
         let healthy = self.ready().await?;
         let (gateway, incarnation) = (Arc::clone(&self.gateway), self.incarnation.clone());
         let leave = self.permit.clone();

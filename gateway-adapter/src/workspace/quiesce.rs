@@ -5,13 +5,14 @@
 //! of copies, and whatever the hook did. What a hook prints is shown to nobody: it may be a secret.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use salvor_proto::gateway::v1 as pb;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::notes::{Notes, shown};
-use super::rules::Hooks;
+use super::rules::{Hooks, Rules};
 use super::{Broken, ExecChannel, Reason, sqlite};
 use crate::exec::{self, Job};
 
@@ -34,6 +35,14 @@ pub(super) struct Begun {
     nonce: Option<(PathBuf, String)>,
     /// Copies of databases.
     pub(super) copies: Vec<PathBuf>,
+}
+
+/// An agent that was brought to rest. Dropped, it is let go again, in a task of its own.
+#[derive(Debug)]
+pub(super) struct Rest {
+    exec: ExecChannel,
+    rules: Arc<Rules>,
+    pub(super) begun: Begun,
 }
 
 /// Runs the hook before. A failure is noted, and what comes after goes on.
@@ -103,6 +112,56 @@ pub(super) async fn end(channel: &ExecChannel, hooks: Option<&Hooks>, begun: Beg
         run(channel, hooks, &hooks.after, "after", &mut issues).await;
     }
     issues
+}
+
+// === impl Rest ===
+
+impl Rest {
+    /// Brings it to rest. What failed is noted.
+    pub(super) async fn begin(exec: ExecChannel, rules: Arc<Rules>) -> (Self, Notes) {
+        let mut rest = Self { exec, rules, begun: Begun::default() };
+        let mut issues = Notes::default();
+        begin(&rest.exec, rest.rules.hooks.as_ref(), &mut rest.begun, &mut issues).await;
+        (rest, issues)
+    }
+
+    /// Lets it go, and waits for that. It goes on when nobody waits any more.
+    pub(super) async fn end(mut self) {
+        if let Some(ending) = self.ending() {
+            let _ = tokio::spawn(ending).await;
+        }
+    }
+
+    fn ending(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let begun = std::mem::take(&mut self.begun);
+        let (exec, rules) = (self.exec.clone(), Arc::clone(&self.rules));
+        (!begun.is_nothing()).then(|| async move {
+            let failed = end(&exec, rules.hooks.as_ref(), begun).await;
+            if let Some(note) = failed.iter().next() {
+                tracing::warn!(detail = note.detail, "an agent may still be at rest");
+            }
+        })
+    }
+
+    /// There is nothing any more that could be let go.
+    pub(super) fn forget(mut self) {
+        self.begun = Begun::default();
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        if let (Some(ending), Ok(runtime)) = (self.ending(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(ending);
+        }
+    }
+}
+
+impl Begun {
+    fn is_nothing(&self) -> bool {
+        !self.hook && self.nonce.is_none() && self.copies.is_empty()
+    }
 }
 
 async fn run(

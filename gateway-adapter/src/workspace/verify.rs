@@ -30,13 +30,15 @@ struct Verify<'a, C> {
     held: Held,
     live: Live,
     scope: Scope,
+    /// What is there besides what the snapshot holds is not looked for.
+    held_only: bool,
 }
 
 /// Compares. An error says nothing of the workspace.
 pub(crate) async fn verify<C: Channel>(
     channel: &C,
     store: &Store,
-    (task, nonce): (&Task, Option<&Nonce>),
+    (task, nonce, held_only): (&Task, Option<&Nonce>, bool),
     handle: &Handle,
 ) -> Result<pb::VerifyReport, Stopped> {
     handle.stage("reading the snapshot");
@@ -53,7 +55,7 @@ pub(crate) async fn verify<C: Channel>(
     }
     handle.begin("listing the sandbox", 0, 0);
     let live = Live::read(channel, &task.rules, handle).await?;
-    let verify = Verify { channel, store, task, handle, held, live, scope };
+    let verify = Verify { channel, store, task, handle, held, live, scope, held_only };
     let mut report = verify.entries().await?;
     if let Some(nonce) = nonce {
         report.nonce_found = Some(verify.finds(nonce).await?);
@@ -85,7 +87,9 @@ impl<C: Channel> Verify<'_, C> {
                 self.handle,
             )
             .await?;
-            self.surplus(&mut problems);
+            if !self.held_only {
+                self.surplus(&mut problems);
+            }
         }
         for index in plain {
             report.files += 1;

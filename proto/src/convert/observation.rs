@@ -109,6 +109,7 @@ pub const fn cause(cause: pb::effect::Cause) -> Cause {
         P::GatewayFailed | P::Unspecified => Cause::GatewayFailed,
         P::CommandFailed => Cause::CommandFailed,
         P::NotSettled => Cause::NotSettled,
+        P::WorkspaceChanged => Cause::WorkspaceChanged,
     }
 }
 

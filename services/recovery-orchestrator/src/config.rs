@@ -23,6 +23,9 @@ pub struct Config {
     /// How long a created or started sandbox may take to be live before its recovery parks. Default 180 s: an image that has
     /// to be pulled takes minutes.
     pub ready_timeout: Duration,
+    /// For how long a sandbox that was made must have been live, its main process the same, before anything is put into it.
+    /// Default 2 s.
+    pub ready_settle: Duration,
     /// How long a readiness probe is tried for. Default 30 s.
     pub readiness_timeout: Duration,
     /// How long an observation that says nothing is repeated before its recovery parks. Default 20 s.
@@ -49,6 +52,7 @@ impl Config {
             limits: Limits::default(),
             lease_ttl: Duration::from_secs(30),
             ready_timeout: Duration::from_mins(3),
+            ready_settle: Duration::from_secs(2),
             readiness_timeout: Duration::from_secs(30),
             undetermined_timeout: Duration::from_secs(20),
             park_retry: Duration::from_secs(15),

@@ -37,6 +37,9 @@ struct Args {
     /// Seconds that a sandbox may take to become ready before its recovery parks
     #[arg(long, env = "SALVOR_READY_TIMEOUT_SECONDS", default_value_t = 180)]
     ready_timeout_seconds: u64,
+    /// Milliseconds for which a sandbox must have been ready before anything is restored into it
+    #[arg(long, env = "SALVOR_READY_SETTLE_MS", default_value_t = 2_000)]
+    ready_settle_ms: u64,
     /// Seconds that a lease runs
     #[arg(long, env = "SALVOR_LEASE_SECONDS", default_value_t = 30)]
     lease_seconds: u64,
@@ -66,6 +69,7 @@ impl Args {
         config.limits.absence_settle = Duration::from_millis(self.absence_settle_ms);
         config.limits.gateway_settle = Duration::from_millis(self.gateway_settle_ms);
         config.ready_timeout = Duration::from_secs(self.ready_timeout_seconds);
+        config.ready_settle = Duration::from_millis(self.ready_settle_ms);
         config.lease_ttl = Duration::from_secs(self.lease_seconds);
         config.schedule.poll = Duration::from_secs(self.schedule_seconds);
         config.schedule.per_gateway = self.snapshots_per_gateway;

@@ -72,6 +72,7 @@ pub(crate) async fn orchestrator(journal: PathBuf) -> Ended {
     config.limits.absence_settle = SETTLE;
     config.limits.gateway_settle = SETTLE;
     config.ready_timeout = Duration::from_secs(4);
+    config.ready_settle = SETTLE;
     config.readiness_timeout = Duration::from_secs(2);
     config.undetermined_timeout = Duration::from_secs(2);
     config.lease_ttl = Duration::from_secs(3);

@@ -92,7 +92,8 @@ pub enum CaptureEvent {
     Verified,
     /// It is not intact.
     Damaged(Gap),
-    /// It was taken by a process that is gone, and the sandbox has been alive since: it is not what would be deleted.
+    /// What was found of it was found by a process that is gone: the sandbox has been alive since, and the repository could
+    /// be written to. What was taken is taken anew, and what was read back is read back again.
     Outdated,
 }
 

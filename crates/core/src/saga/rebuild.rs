@@ -9,11 +9,11 @@
 //! | Saving | Capture | Saving; Saved when verified, or Checking when another is to be put back; Undoing when there is none |
 //! | Checking | Capture: verified, damaged | Saved, Undoing |
 //! | Saving, Checking, Saved | Cancelled | Undoing |
-//! | Checking, Saved | Capture: outdated, where something was read | Saving |
+//! | Checking, Saved | Capture: outdated | Saving where something was read; else Checking |
 //! | Saved | DeleteIntended | Deleting *(doubtful)* |
 //! | Deleting | DeleteDoubtful | Deleting: look |
-//! | Deleting | StillThere | Saving again, at most three times: it has been alive since; then Undoing |
-//! | Deleting | DeleteRefused | Saved again, at most three times; then Undoing |
+//! | Deleting | StillThere, DeleteRefused: workspace changed | as outdated, at most three times: it has been alive; then Undoing |
+//! | Deleting | DeleteRefused otherwise | Saved again, at most three times; then Undoing |
 //! | Deleting | Deleted | Gone: **from here on only forward** |
 //! | Gone | CreateIntended | Creating *(doubtful)* |
 //! | Creating | Created, Adopted | Created |
@@ -28,10 +28,13 @@
 //! | Removing | StillThere | Rejected |
 //! | Filling | Refill | Filling; Proving when settled |
 //! | Proving | Proof | Proving |
+//! | Proving, all proven, something put back | Refill: compared again, not compared | Proving: what differs is owed |
 //! | Proving, all proven | Committed | Done |
 //! | Undoing | RecordRestored | RolledBack |
 //! | any but Done, RolledBack | Parked | Parked |
 //! | Parked | Resumed | as before |
+//!
+//! The delete itself is asked for on condition that the workspace is as it was read: whoever deletes compares right before.
 //!
 //! Before the delete every refusal leads back, and nothing of the sandbox has been touched. After it nothing refuses: what keeps
 //! failing parks, with the snapshot kept, and goes on from there.
@@ -163,6 +166,8 @@ pub enum State {
         data: Part,
         /// What is proven so far.
         proofs: Proofs,
+        /// Whether what was put back is still to be compared once more.
+        again: bool,
     },
     /// Nothing was done to the sandbox; the record is to be put back.
     Undoing(Setback),
@@ -342,8 +347,9 @@ impl Saga for Rebuild {
                 Some(step) => Next::Do(Step::Refill(step)),
                 None => Next::Do(Step::Refill(RefillStep::Compare)),
             },
-            State::Proving { proofs, .. } => match proofs.next() {
+            State::Proving { proofs, again, .. } => match proofs.next() {
                 Some(proof) => Next::Do(Step::Prove(proof)),
+                None if *again => Next::Do(Step::Refill(RefillStep::CompareAgain)),
                 None => Next::Do(Step::Commit),
             },
             State::Undoing(_) => Next::Compensate(Step::RestoreRecord),
@@ -412,10 +418,11 @@ impl Saga for Rebuild {
     }
 
     /// What a process that is gone has saved, or asked to be saved, is saved again: the sandbox may have been alive since
-    /// (scenario T16).
+    /// (scenario T16). What it has read back is read back again: the repository may have been written to (T13).
     fn taken_up(state: &State) -> Option<Event> {
         match state {
             State::Saved { taken: Some(_), .. }
+            | State::Saved { source: Some(_), .. }
             | State::Checking { taken: Some(_), .. }
             | State::Saving { capture: Capture::Taking { .. } | Capture::Taken(_), .. } => {
                 Some(Event::Capture(CaptureEvent::Outdated))

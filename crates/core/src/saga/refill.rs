@@ -7,14 +7,16 @@
 //! | Writing | NotWritten, Doubtful | Wanted again |
 //! | Written | Compared, all as in the snapshot | Settled: restored |
 //! | Written | Compared, something differs | Wanted again, at most three times; then Settled: partly restored, item by item |
+//! | *Settled, restored, and all else proven* | ComparedAgain, NotCompared | what differs now is pending; unproven |
 //!
 //! Shared by the sagas that restore. A restore that is done again gives the same result, so after an intent without an outcome
-//! the same step is right. What is said of the data comes from the comparison alone, never from the writing.
+//! the same step is right. What is said of the data comes from the comparison alone, never from the writing. Sagas that make a
+//! sandbox compare once more at their end ([`again`]): an agent that starts may write over what was put back.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Cause, Narrate, Part, Pending, capture::Saved};
-use crate::id::SandboxPath;
+use crate::{fact::Why, id::SandboxPath};
 
 /// How often a restore is compared and done again before what differs is owed.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -48,6 +50,8 @@ pub enum RefillStep {
     Write,
     /// Compare.
     Compare,
+    /// Compare once more what the snapshot holds, at the end.
+    CompareAgain,
 }
 
 /// What happened.
@@ -84,6 +88,15 @@ pub enum RefillEvent {
         /// How many there are.
         count: u64,
     },
+    /// What the snapshot holds was compared once more. What was made since is nobody's loss.
+    ComparedAgain {
+        /// Items that differ now; the first of them, at most 100.
+        differing: Vec<Unrestored>,
+        /// How many there are.
+        count: u64,
+    },
+    /// It could not be compared once more.
+    NotCompared(Why),
 }
 
 /// What became of one config file whose keys have two owners.
@@ -173,6 +186,29 @@ fn of_merged(merged: &[Merged]) -> String {
     format!("; {files} config files merged, {left} left as they are, {kept} keys not restored")
 }
 
+/// What is said of restored data once it was compared again; `None` for an event that does not say so.
+pub fn again(data: Part, event: &RefillEvent) -> Option<Part> {
+    use RefillEvent as E;
+    Some(match (event, data) {
+        (E::ComparedAgain { count: 0, .. }, data) => data,
+        (E::ComparedAgain { differing, count }, Part::Restored { snapshot, begun }) => {
+            Part::Partly { snapshot, begun, owed: owed(differing, *count) }
+        }
+        (E::ComparedAgain { differing, count }, Part::Partly { snapshot, begun, owed: before }) => {
+            let owed = before.into_iter().chain(owed(differing, *count)).collect();
+            Part::Partly { snapshot, begun, owed }
+        }
+        (E::ComparedAgain { differing, count }, Part::Pending(before)) => {
+            Part::Pending(before.into_iter().chain(owed(differing, *count)).collect())
+        }
+        (E::ComparedAgain { differing, count }, _) => Part::Pending(owed(differing, *count)),
+        // What is owed already is owed, whatever else there may be.
+        (E::NotCompared(_), data @ (Part::Partly { .. } | Part::Pending(_))) => data,
+        (E::NotCompared(why), _) => Part::Unproven(*why),
+        _ => return None,
+    })
+}
+
 fn owed(differing: &[Unrestored], count: u64) -> Vec<Pending> {
     let named = differing
         .iter()
@@ -207,6 +243,7 @@ impl RefillStep {
         match self {
             Self::Write => "restore_workspace",
             Self::Compare => "compare_workspace",
+            Self::CompareAgain => "compare_again",
         }
     }
 
@@ -214,7 +251,7 @@ impl RefillStep {
     pub const fn intent(self) -> Option<RefillEvent> {
         match self {
             Self::Write => Some(RefillEvent::Intended),
-            Self::Compare => None,
+            Self::Compare | Self::CompareAgain => None,
         }
     }
 }
@@ -228,6 +265,7 @@ impl Narrate for RefillEvent {
             | Self::NotWritten(_)
             | Self::Doubtful(_) => RefillStep::Write.as_str(),
             Self::Compared { .. } => RefillStep::Compare.as_str(),
+            Self::ComparedAgain { .. } | Self::NotCompared(_) => RefillStep::CompareAgain.as_str(),
         })
     }
 
@@ -238,8 +276,9 @@ impl Narrate for RefillEvent {
             Self::PartlyWritten { .. } => "partly_written",
             Self::NotWritten(_) => "not_written",
             Self::Doubtful(_) => "doubtful",
-            Self::Compared { count: 0, .. } => "same",
-            Self::Compared { .. } => "differs",
+            Self::Compared { count: 0, .. } | Self::ComparedAgain { count: 0, .. } => "same",
+            Self::Compared { .. } | Self::ComparedAgain { .. } => "differs",
+            Self::NotCompared(_) => "unproven",
         }
     }
 
@@ -256,7 +295,13 @@ impl Narrate for RefillEvent {
             Self::Compared { count: 0, .. } => {
                 "nothing that was compared differs from the snapshot".to_owned()
             }
-            Self::Compared { differing, count } => Part::Pending(owed(differing, *count)).detail(),
+            Self::ComparedAgain { count: 0, .. } => {
+                "every file of the snapshot is still as in it".to_owned()
+            }
+            Self::Compared { differing, count } | Self::ComparedAgain { differing, count } => {
+                Part::Pending(owed(differing, *count)).detail()
+            }
+            Self::NotCompared(why) => why.sentence().to_owned(),
         }
     }
 }

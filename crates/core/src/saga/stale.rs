@@ -14,19 +14,21 @@
 //! | Salvaging | Capture | Salvaging; Claimed when verified: that will be put back; dealt with when there is none |
 //! | *dealt with* | | Checking when a snapshot is to be put back; Claimed when none is |
 //! | Checking | Capture: verified, damaged | Claimed, Undoing |
+//! | Claimed, something to be put back | Capture: outdated | Checking |
 //! | Claimed | CreateIntended | Creating *(doubtful)* |
 //! | Claimed | Cancelled | Undoing |
 //! | Creating | Created, Adopted | Created |
 //! | Creating | CreateDoubtful, CreateRefused: name taken | Creating: look who has it |
 //! | Creating | CreateRefused otherwise | Claimed again, at most three times; then Undoing |
-//! | Creating | NotCreated | Claimed again, likewise |
+//! | Creating | NotCreated | as outdated, likewise; Claimed when nothing is to be put back |
 //! | Creating | Stranger, Returned | Undoing |
 //! | Created | BecameReady | Filling, or Proving when there is nothing to put back |
 //! | Created | NeverReady, Cancelled | Rejected |
-//! | Created, Filling | Vanished | Undoing |
+//! | Created, Filling, Proving | Vanished | Undoing |
 //! | Created | Stranger | Undoing |
 //! | Filling | Refill | Filling; Proving when settled |
 //! | Proving | Proof | Proving |
+//! | Proving, all proven, something put back | Refill: compared again, not compared | Proving: what differs is owed |
 //! | Proving, all proven | Committed | Done |
 //! | Rejected | RemoveIntended | Removing *(doubtful)* |
 //! | Removing | Removed | Undoing |
@@ -95,6 +97,8 @@ pub enum State {
     },
     /// What will be put back is being read back from the repository: it has to be intact before anything is made.
     Checking {
+        /// Creates tried so far.
+        attempts: u32,
         /// What will be put back.
         content: Content,
         /// It.
@@ -142,6 +146,8 @@ pub enum State {
         data: Option<Part>,
         /// What is proven so far.
         proofs: Proofs,
+        /// Whether what was put back is still to be compared once more.
+        again: bool,
     },
     /// What was created is not wanted: it failed before it was ready, or somebody asked to go back before that.
     Rejected {
@@ -327,8 +333,9 @@ impl Saga for StaleRecovery {
             State::Filling { refill, .. } => {
                 Next::Do(Step::Refill(refill.next().unwrap_or(RefillStep::Compare)))
             }
-            State::Proving { proofs, .. } => match proofs.next() {
+            State::Proving { proofs, again, .. } => match proofs.next() {
                 Some(proof) => Next::Do(Step::Prove(proof)),
+                None if *again => Next::Do(Step::Refill(RefillStep::CompareAgain)),
                 None => Next::Do(Step::Commit),
             },
             State::Rejected { .. } => Next::Compensate(Step::RemoveCreated),
@@ -394,6 +401,17 @@ impl Saga for StaleRecovery {
             State::RolledBack(_) => "rolled_back",
             State::Done(_) => "done",
             State::Parked { .. } => "parked",
+        }
+    }
+
+    /// What a process that is gone has read back is read back again before anything is made: the repository may have been
+    /// written to since (scenario T13).
+    fn taken_up(state: &State) -> Option<Event> {
+        match state {
+            State::Claimed { content: Content { restore: Some(_), .. }, .. } => {
+                Some(Event::Capture(CaptureEvent::Outdated))
+            }
+            _ => None,
         }
     }
 

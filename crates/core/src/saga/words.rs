@@ -7,7 +7,7 @@ use crate::id::ComputeId;
 
 impl Cause {
     /// All of them, for tables and tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::AlreadyExists,
         Self::NotFound,
         Self::OtherIncarnation,
@@ -37,6 +37,7 @@ impl Cause {
         Self::AdapterBusy,
         Self::NotServing,
         Self::Fenced,
+        Self::WorkspaceChanged,
     ];
 
     /// Whether asking again, unchanged, may go better.
@@ -58,6 +59,7 @@ impl Cause {
             | Self::Invalid
             | Self::Denied
             | Self::SnapshotUnusable
+            | Self::WorkspaceChanged
             | Self::SnapshotInUse
             | Self::WrongGateway
             | Self::RepositoryMissing
@@ -119,6 +121,9 @@ impl Cause {
             }
             Self::Fenced => "a newer holder has the record's lease",
             Self::MaterialUnavailable => "the registry did not hand out the recorded material",
+            Self::WorkspaceChanged => {
+                "the workspace was written to after it was read: what is in it is not what is saved"
+            }
         }
     }
 
@@ -139,6 +144,7 @@ impl Cause {
             Self::SnapshotUnusable => "SNAPSHOT_UNUSABLE",
             Self::RepositoryFailed => "REPOSITORY_FAILED",
             Self::SnapshotInUse => "SNAPSHOT_IN_USE",
+            Self::WorkspaceChanged => "WORKSPACE_CHANGED",
             Self::MaterialUnavailable => "MATERIAL_UNAVAILABLE",
             Self::RepositoryMissing => "REPOSITORY_MISSING",
             Self::RepositoryFull => "REPOSITORY_FULL",
@@ -197,6 +203,9 @@ impl Cause {
             Self::NonceNotWritten => "after its first snapshot root was made writable",
             Self::ContainerMissing => "through the gateway instead, once the sandbox is READY",
             Self::TooManyEntries => "with some of the paths only: --path",
+            Self::WorkspaceChanged => {
+                "after --quiesce-before and --quiesce-after were declared: salvor snapshot rules NAME"
+            }
         }
     }
 }
@@ -205,6 +214,7 @@ impl Setback {
     /// Its stable reason code.
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::Refused(Cause::WorkspaceChanged) => "WORKSPACE_KEEPS_CHANGING",
             Self::Refused(_) => "EFFECT_REFUSED",
             Self::NeverReady(_) => "NEVER_READY",
             Self::Stranger(_) => "NAME_TAKEN_BY_STRANGER",
@@ -221,6 +231,10 @@ impl Setback {
 impl fmt::Display for Setback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refused(Cause::WorkspaceChanged) => f.write_str(
+                "the workspace was written to each time between its snapshot and the delete, so nothing was \
+                 deleted",
+            ),
             Self::Refused(cause) => f.write_str(cause.sentence()),
             Self::NeverReady(failed) => write!(f, "the sandbox did not become ready: {failed}"),
             Self::Stranger(live) => {

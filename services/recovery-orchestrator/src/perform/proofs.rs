@@ -141,6 +141,16 @@ fn owed(path: &gateway::SealedPathView) -> Option<Pending> {
     }
 }
 
+/// Tries the readiness probe until it passes or its time is over; what it says in the end is proven later. False: the service
+/// is stopping.
+pub(super) async fn started(run: &Run, at: (&RecordName, &LiveId)) -> Result<bool, Error> {
+    if let Ok(adapter) = watch::adapter(run).await? {
+        let part = readiness(run, &adapter, at).await?;
+        tracing::debug!(recovery = %run.name(), readiness = part.word(), "it has started");
+    }
+    Ok(!run.stopping.is_cancelled())
+}
+
 async fn readiness(
     run: &Run,
     adapter: &Adapter,

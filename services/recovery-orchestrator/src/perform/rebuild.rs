@@ -5,7 +5,7 @@ use salvor_core::{
     id::LiveId,
     saga::{
         Cause, Effect, ParkReason, Part, Saga as _,
-        capture::{Capture, CaptureStep},
+        capture::{Capture, CaptureStep, Saved},
         proofs::ProofEvent,
         rebuild::{Event, Fresh, Rebuild, State, Step},
     },
@@ -38,7 +38,9 @@ impl Perform for Rebuild {
                 State::Saving { capture: Capture::Taken(saved), .. }
                 | State::Checking { from: saved, .. },
             ) => Ok(workspace::verify::<Self>(run, saved).await?.map(Event::Capture)),
-            (Step::Delete, State::Deleting { attempts, .. }) => delete(run, *attempts).await,
+            (Step::Delete, State::Deleting { attempts, taken, .. }) => {
+                delete(run, *attempts, taken.as_ref()).await
+            }
             (Step::ResolveDelete, _) => {
                 let looked = sandbox::resolve_delete(run, on, recorded(run)?).await?;
                 Ok(looked.performed(|taken| match taken {
@@ -77,6 +79,13 @@ impl Perform for Rebuild {
                 }
                 let at = (on, &fresh.live);
                 Ok(workspace::refill::<Self>(run, step, at, from, refill).await?.map(Event::Refill))
+            }
+            (Step::Refill(_), State::Proving { fresh, source: Some(from), .. }) => {
+                if watch::is_gone(run, on, &fresh.live).await? {
+                    return Ok(Performed::Event(Event::Vanished));
+                }
+                let at = (on, &fresh.live);
+                Ok(workspace::compare_again::<Self>(run, at, from).await?.map(Event::Refill))
             }
             (Step::Prove(proof), State::Proving { fresh: Fresh { live, .. }, proofs, .. }) => {
                 if watch::is_gone(run, on, live).await? {
@@ -126,9 +135,14 @@ async fn take(run: &Run, capture: &Capture) -> Result<Performed<Event>, Error> {
     Ok(workspace::take::<Rebuild>(run, take).await?.map(Event::Capture))
 }
 
-/// What was saved was saved by this very process: the fold voids a snapshot from before a restart (scenario T16).
-async fn delete(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
-    let effect = sandbox::delete(run, run.target(), recorded(run)?, "delete", attempt).await?;
+/// What was saved was saved by this very process: the fold voids a snapshot from before a restart (scenario T16). What was
+/// written since is found by the comparison that the delete begins with.
+async fn delete(run: &Run, attempt: u32, taken: Option<&Saved>) -> Result<Performed<Event>, Error> {
+    let live = recorded(run)?;
+    let effect = match taken {
+        Some(taken) => sandbox::delete_unchanged(run, live, &taken.name, attempt).await?,
+        None => sandbox::delete(run, run.target(), live, "delete", attempt).await?,
+    };
     Ok(Performed::Event(match effect {
         Effect::Applied(()) => Event::Deleted,
         Effect::NotApplied(cause) => Event::DeleteRefused(cause),

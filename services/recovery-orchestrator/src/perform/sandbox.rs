@@ -1,18 +1,20 @@
 //! Making and taking away a sandbox: the steps that every saga which does so shares. `on` is the sandbox: the recovery's own
 //! target, or the copy that its plan names.
 
+use std::time::Duration;
+
 use salvor_core::{
     EffectKind,
     evidence::{Live, Phase, Present},
-    id::LiveId,
+    id::{InstanceId, LiveId, SnapshotName},
     name::RecordName,
     saga::{Cause, Effect, Failed, Part},
 };
 use salvor_proto::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    record,
+    proofs, record,
     watch::{self, Look, Looked, look_until},
 };
 use crate::runner::{self, Run};
@@ -115,28 +117,62 @@ fn whose(run: &Run, present: &Present) -> Bearer {
     Bearer::Stranger(present.live_id.clone())
 }
 
-/// Waits until what was created is live, or is known never to be.
+/// Waits until what was created is live and has settled, or is known never to be. It has settled once it was ready for a while
+/// with the same main process, and its readiness probe passes if it has one: an agent that still starts may write over what is
+/// put back. A probe that does not pass holds nothing up for good: it may need what is not there yet.
 pub(super) async fn await_ready(
     run: &Run,
     on: &RecordName,
     live: &LiveId,
 ) -> Result<Looked<Readied>, Error> {
-    let settle = run.world.config.limits.absence_settle;
+    let config = &run.world.config;
+    let settle = config.limits.absence_settle;
     let now = || run.world.now();
-    look_until(run, on, run.world.config.ready_timeout, |seen, _| match seen {
+    let mut held = Held::default();
+    let timeout = config.ready_timeout + config.ready_settle;
+    let looked = look_until(run, on, timeout, |seen, _| match seen {
         Live::Present(present) if present.live_id != *live => {
             Look::Found(Readied::Stranger(present.live_id.clone()))
         }
         Live::Present(present) if present.phase == Phase::Ready => {
+            if held.by(present) < config.ready_settle {
+                return Look::Again;
+            }
             let (spec, providers) = watch::compare(run, &present.spec);
             Look::Found(Readied::Ready { spec, providers })
         }
-        Live::Present(present) => watch::failed(present)
-            .map_or(Look::Again, |failed| Look::Found(Readied::Failed(failed))),
+        Live::Present(present) => {
+            held = Held::default();
+            watch::failed(present)
+                .map_or(Look::Again, |failed| Look::Found(Readied::Failed(failed)))
+        }
         Live::Absent { since } if since.age(now()) >= settle => Look::Found(Readied::Gone),
         Live::Absent { .. } => Look::Again,
     })
-    .await
+    .await?;
+    if matches!(looked, Looked::Found(Readied::Ready { .. }))
+        && !proofs::started(run, (on, live)).await?
+    {
+        return Ok(Looked::Interrupted);
+    }
+    Ok(looked)
+}
+
+/// Since when which main process was seen to be ready.
+#[derive(Default)]
+struct Held(Option<(Option<InstanceId>, Instant)>);
+
+impl Held {
+    /// For how long it has been this one's.
+    fn by(&mut self, present: &Present) -> Duration {
+        match &self.0 {
+            Some((instance, since)) if *instance == present.instance => since.elapsed(),
+            _ => {
+                self.0 = Some((present.instance.clone(), Instant::now()));
+                Duration::ZERO
+            }
+        }
+    }
 }
 
 /// Deletes one incarnation. `step` and `attempt` name the request.
@@ -156,6 +192,24 @@ pub(super) async fn delete(
     let permit = run.permit(on, EffectKind::Delete)?;
     let request_id = run.request_id(step, attempt);
     Ok(adapter.delete(permit, live, request_id).await)
+}
+
+/// Deletes the recorded incarnation if its workspace is what `since` holds: compared once more right before, by whoever deletes.
+pub(super) async fn delete_unchanged(
+    run: &Run,
+    live: &LiveId,
+    since: &SnapshotName,
+    attempt: u32,
+) -> Result<Effect<()>, Error> {
+    if attempt > 1 {
+        sleep(super::pause(attempt)).await;
+    }
+    let Ok(adapter) = watch::adapter(run).await? else {
+        return Ok(Effect::NotApplied(Cause::AdapterFailed));
+    };
+    let permit = run.permit(run.target(), EffectKind::Delete)?;
+    let request_id = run.request_id("delete", attempt);
+    Ok(adapter.delete_unchanged(permit, live, since, request_id, &run.progress).await)
 }
 
 /// The id is what counts: another incarnation under the name means that this one is gone.

@@ -74,6 +74,16 @@ impl Perform for StaleRecovery {
                 let at = (on, &fresh.live);
                 Ok(workspace::refill::<Self>(run, step, at, from, refill).await?.map(Event::Refill))
             }
+            (Step::Refill(_), State::Proving { fresh, content, .. }) => {
+                if watch::is_gone(run, on, &fresh.live).await? {
+                    return Ok(Performed::Event(Event::Vanished));
+                }
+                let Some(from) = &content.restore else {
+                    return Err(Error::internal("nothing was put back that could be compared"));
+                };
+                let at = (on, &fresh.live);
+                Ok(workspace::compare_again::<Self>(run, at, from).await?.map(Event::Refill))
+            }
             (Step::Prove(proof), State::Proving { fresh, proofs, .. }) => {
                 let part = proofs::prove(run, proof, (on, &fresh.live), proofs).await?;
                 Ok(part.map_or(Performed::Interrupted, |part| {

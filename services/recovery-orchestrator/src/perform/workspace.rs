@@ -3,12 +3,12 @@
 mod rules;
 
 use salvor_core::{
-    EffectKind, SagaKind,
-    evidence::Channel,
+    EffectKind, SagaKind, Why,
+    evidence::{Channel, Posture},
     id::{LiveId, SandboxPath, SnapshotName},
     name::RecordName,
     saga::{
-        Cause, ParkReason, Saga,
+        Cause, Narrate as _, ParkReason, Saga,
         capture::{CaptureEvent, Saved},
         refill::{MAX_ATTEMPTS, Merged, Refill, RefillEvent, RefillStep, Unrestored},
         renews,
@@ -33,6 +33,8 @@ const NAMED: usize = 100;
 const MAX_KEYS: usize = 10_000;
 /// How often a snapshot whose making cannot be followed is asked for before it counts as not made.
 const MAX_LOST: u32 = 10;
+/// How often the last comparison waits for what keeps it from being made.
+const MAX_WAITS: usize = 3;
 
 /// What to read, how, and what follows.
 pub(super) struct Take {
@@ -148,8 +150,52 @@ pub(super) async fn refill<S: Saga>(
     let filling = filling::<S>(run, step, live, from).await?;
     match step {
         RefillStep::Write => write(run, on, filling, state.attempts()).await,
-        RefillStep::Compare => compare(run, on, filling).await,
+        RefillStep::Compare | RefillStep::CompareAgain => compare(run, on, filling).await,
     }
+}
+
+/// Compares once more what the snapshot holds, at the end: an agent that starts may have written over it. What was made since
+/// is nobody's loss, and what is sealed is proven by its seal. What cannot be compared for long is said to be unproven.
+pub(super) async fn compare_again<S: Saga>(
+    run: &Run,
+    (on, live): (&RecordName, &LiveId),
+    from: &Saved,
+) -> Result<Performed<RefillEvent>, Error> {
+    let filling = filling::<S>(run, RefillStep::CompareAgain, live, from).await?;
+    let compared = compare(run, on, Filling { held_only: true, ..filling }).await?;
+    let waits = events::<S>(&run.rows())?
+        .iter()
+        .rev()
+        .take_while(|event| event.step().is_none())
+        .filter(|event| event.outcome() == "parked")
+        .count();
+    Ok(match compared {
+        Performed::Event(RefillEvent::Compared { differing, count }) => {
+            Performed::Event(changed_since(&run.header.plan.inputs.posture, differing, count))
+        }
+        Performed::Wait(why) if waits >= MAX_WAITS => {
+            Performed::Event(RefillEvent::NotCompared(match why {
+                ParkReason::Undetermined(why) => why,
+                ParkReason::KeepsFailing(Cause::AdapterFailed) => Why::AdapterUnreachable,
+                _ => Why::Unavailable,
+            }))
+        }
+        compared => compared,
+    })
+}
+
+fn changed_since(posture: &Posture, differing: Vec<Unrestored>, count: u64) -> RefillEvent {
+    let sealed = |item: &Unrestored| match posture {
+        Posture::Locked { sealed } => sealed.contains_key(&item.path),
+        Posture::Unlocked | Posture::NotRecorded => false,
+    };
+    let (proven, changed): (Vec<_>, Vec<_>) = differing.into_iter().partition(sealed);
+    let count = count.saturating_sub(u64::try_from(proven.len()).unwrap_or(u64::MAX));
+    let differing = changed.into_iter().map(|item| match item.reason.as_str() {
+        "DIFFERS" => Unrestored { reason: "CHANGED_SINCE".to_owned(), ..item },
+        _ => item,
+    });
+    RefillEvent::ComparedAgain { differing: differing.collect(), count }
 }
 
 async fn write(
@@ -311,6 +357,7 @@ async fn filling<S: Saga>(
         mode: inputs.asked.mode,
         config_files: record.config_files,
         paths: inputs.asked.paths.iter().map(ToString::to_string).collect(),
+        held_only: false,
         request_id: request_id::<S>(run, step.as_str(), attempt),
     })
 }

@@ -164,6 +164,7 @@ impl Adapter {
             permit: Some(self::permit(&permit)),
             live_id: live.to_string(),
             request_id,
+            unchanged_since: String::new(),
         };
         match self.client.clone().delete_sandbox(request).await {
             Ok(answer) => convert::effect(answer.into_inner().effect.as_ref(), ()),

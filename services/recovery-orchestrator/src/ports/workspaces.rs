@@ -67,6 +67,8 @@ pub struct Filling {
     pub config_files: Vec<registry::ConfigFile>,
     /// Only these.
     pub paths: Vec<String>,
+    /// What is there besides the snapshot's own is not looked for; for a comparison.
+    pub held_only: bool,
     /// The same id is the same operation.
     pub request_id: String,
 }
@@ -309,6 +311,43 @@ impl Adapter {
         .await
     }
 
+    /// Deletes one incarnation if its workspace is what a snapshot of it holds, and waits until it is gone.
+    pub async fn delete_unchanged(
+        &self,
+        permit: Permit,
+        live: &LiveId,
+        since: &SnapshotName,
+        request_id: String,
+        progress: &Progress,
+    ) -> Effect<()> {
+        let request = pb::DeleteSandboxRequest {
+            sandbox: Some(reference(permit.target())),
+            permit: Some(self::permit(&permit)),
+            live_id: live.to_string(),
+            request_id,
+            unchanged_since: since.to_string(),
+        };
+        let begun = self.client().delete_sandbox(request).await;
+        let begun = begun.map(|answer| answer.into_inner().operation);
+        let ended = self.finished(begun, progress, |result| match result {
+            pb::operation::Result::Deletion(effect) => Some(effect),
+            _ => None,
+        });
+        match ended.await {
+            Ended::With(effect) => {
+                if !effect.detail.is_empty() {
+                    tracing::warn!(sandbox = %permit.target(), detail = effect.detail, "not deleted");
+                }
+                convert::effect(Some(&effect), ())
+            }
+            Ended::Refused(cause, why) => {
+                tracing::warn!(sandbox = %permit.target(), why, "nothing was deleted");
+                Effect::NotApplied(cause)
+            }
+            Ended::Lost(cause) => Effect::MaybeApplied(cause),
+        }
+    }
+
     /// Reads all of a snapshot back from the repository.
     pub async fn verify_snapshot(
         &self,
@@ -365,6 +404,7 @@ impl Adapter {
             mode: convert::mode(filling.mode).into(),
             paths: filling.paths,
             request_id: filling.request_id,
+            held_only: filling.held_only,
         };
         let begun = self.client().verify_workspace(request).await;
         let begun = begun.map(|answer| answer.into_inner().operation);

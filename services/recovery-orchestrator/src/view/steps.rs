@@ -18,7 +18,7 @@ pub(super) fn steps(plan: &Plan) -> impl Iterator<Item = String> {
         "stop_leftover" => !inputs.leftovers.is_empty(),
         "take_snapshot" => reads,
         "verify_snapshot" => reads || (rests && restores),
-        "restore_workspace" | "compare_workspace" => reads || restores,
+        "restore_workspace" | "compare_workspace" | "compare_again" => reads || restores,
         "prove_policy" | "prove_posture" if plan.saga == SagaKind::Restore => locked,
         _ => true,
     };
@@ -41,6 +41,7 @@ const fn all_steps(saga: SagaKind, keep: bool) -> &'static [&'static str] {
             "prove_policy",
             "prove_posture",
             "prove_readiness",
+            "compare_again",
             "commit",
         ],
         SagaKind::Revive => &[
@@ -65,6 +66,7 @@ const fn all_steps(saga: SagaKind, keep: bool) -> &'static [&'static str] {
             "prove_policy",
             "prove_posture",
             "prove_readiness",
+            "compare_again",
             "commit",
         ],
         SagaKind::Snapshot => &["take_snapshot", "note", "thin_out"],

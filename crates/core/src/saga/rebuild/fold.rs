@@ -3,10 +3,10 @@
 use super::{Event as E, Fresh, MAX_DELETES, Source, State, State as S};
 use crate::saga::{
     Cause, IllegalEvent, Part, Setback,
-    capture::{Capture, CaptureEvent, NotSaved, Saved},
+    capture::{Capture, CaptureEvent, NotSaved},
     illegal,
     proofs::Proofs,
-    refill::Refill,
+    refill::{self, Refill},
 };
 
 /// While the sandbox is as it was, or may be. The safe direction is back.
@@ -44,15 +44,16 @@ pub(super) fn before(state: State, event: &E) -> Result<State, IllegalEvent> {
             S::Undoing(Setback::NotSaved(NotSaved::Damaged(gap.clone())))
         }
         (
-            S::Checking { attempts, from, taken: Some(taken) },
+            S::Checking { attempts, from, taken: taken @ Some(_) },
             E::Capture(CaptureEvent::Outdated),
-        ) => saving_again(attempts, Some(from), &taken),
+        ) => outdated(attempts, Some(from), taken),
         (S::Saved { attempts, source, taken }, E::DeleteIntended) => {
             S::Deleting { attempts: attempts + 1, source, taken }
         }
-        (S::Saved { attempts, source, taken: Some(taken) }, E::Capture(CaptureEvent::Outdated)) => {
-            saving_again(attempts, source, &taken)
-        }
+        (
+            S::Saved { attempts, source: source @ Some(_), taken },
+            E::Capture(CaptureEvent::Outdated),
+        ) => outdated(attempts, source, taken),
         (S::Deleting { attempts, source, taken }, event) => {
             return deleting(attempts, source, taken, event);
         }
@@ -77,12 +78,14 @@ fn deleting(
         (E::DeleteRefused(cause), taken) if attempts < MAX_DELETES && cause.may_pass() => {
             S::Saved { attempts, source, taken }
         }
+        (E::DeleteRefused(Cause::WorkspaceChanged), taken) if attempts < MAX_DELETES => {
+            outdated(attempts, source, taken)
+        }
         (E::DeleteRefused(cause), _) => S::Undoing(Setback::Refused(*cause)),
         (E::StillThere, _) if attempts >= MAX_DELETES => {
             S::Undoing(Setback::Refused(Cause::NotSettled))
         }
-        (E::StillThere, Some(taken)) => saving_again(attempts, source, &taken),
-        (E::StillThere, None) => S::Saved { attempts, source, taken: None },
+        (E::StillThere, taken) => outdated(attempts, source, taken),
         (event, taken) => return illegal(&S::Deleting { attempts, source, taken }, event),
     })
 }
@@ -96,10 +99,15 @@ fn checking(attempts: u32, from: Source, taken: Source) -> State {
     }
 }
 
-/// What was saved is not what would be deleted: the sandbox has been alive since.
-fn saving_again(deletes: u32, source: Source, taken: &Saved) -> State {
-    let instead = source.filter(|source| source != taken);
-    State::Saving { capture: Capture::wanted(), instead, deletes }
+/// What was saved is not what would be deleted: the sandbox has been alive since. What was only read back is so again.
+fn outdated(deletes: u32, source: Source, taken: Source) -> State {
+    match taken {
+        Some(taken) => {
+            let instead = source.filter(|source| *source != taken);
+            State::Saving { capture: Capture::wanted(), instead, deletes }
+        }
+        None => checking(deletes, source, None),
+    }
 }
 
 /// Once the sandbox is gone. There is only forward.
@@ -134,15 +142,25 @@ pub(super) fn after(state: State, event: &E) -> Result<State, IllegalEvent> {
         (S::Filling { fresh, from, refill }, E::Refill(event)) => {
             match refill.clone().apply(event, &from) {
                 Some(Refill::Settled(data)) => {
-                    S::Proving { fresh, source: Some(from), data, proofs: Proofs::default() }
+                    let again = matches!(data, Part::Restored { .. });
+                    let proofs = Proofs::default();
+                    S::Proving { fresh, source: Some(from), data, proofs, again }
                 }
                 Some(refill) => S::Filling { fresh, from, refill },
                 None => return illegal(&refill, event),
             }
         }
-        (S::Proving { fresh, source, data, proofs }, E::Proof(proof)) => {
+        (S::Proving { fresh, source, data, proofs, again }, E::Proof(proof)) => {
             match proofs.clone().apply(proof) {
-                Some(proofs) => S::Proving { fresh, source, data, proofs },
+                Some(proofs) => S::Proving { fresh, source, data, proofs, again },
+                None => return illegal(&proofs, event),
+            }
+        }
+        (S::Proving { fresh, source, data, proofs, again: true }, E::Refill(compared))
+            if proofs.next().is_none() =>
+        {
+            match refill::again(data, compared) {
+                Some(data) => S::Proving { fresh, source, data, proofs, again: false },
                 None => return illegal(&proofs, event),
             }
         }
@@ -157,7 +175,13 @@ fn filling(fresh: Fresh, source: Source) -> State {
     match source {
         Some(from) => State::Filling { fresh, from, refill: Refill::wanted() },
         // The caller accepted exactly this.
-        None => State::Proving { fresh, source: None, data: Part::Lost, proofs: Proofs::default() },
+        None => State::Proving {
+            fresh,
+            source: None,
+            data: Part::Lost,
+            proofs: Proofs::default(),
+            again: false,
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a rebuild's events read.
 
 use super::Event;
-use crate::saga::Narrate;
+use crate::saga::{Cause, Narrate};
 
 impl Narrate for Event {
     fn step(&self) -> Option<&'static str> {
@@ -40,6 +40,7 @@ impl Narrate for Event {
             Self::Cancelled => "cancelled",
             Self::Capture(event) => event.outcome(),
             Self::Deleted => "deleted",
+            Self::DeleteRefused(Cause::WorkspaceChanged) => "changed",
             Self::DeleteRefused(_) | Self::CreateRefused(_) => "refused",
             Self::DeleteDoubtful(_) | Self::CreateDoubtful(_) | Self::RemoveDoubtful(_) => {
                 "doubtful"

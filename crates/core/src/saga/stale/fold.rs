@@ -6,7 +6,7 @@ use crate::saga::{
     capture::{Capture, CaptureEvent, NotSaved},
     illegal,
     proofs::Proofs,
-    refill::Refill,
+    refill::{self, Refill},
 };
 
 pub(super) fn apply(state: State, event: &E) -> Result<State, IllegalEvent> {
@@ -51,15 +51,15 @@ fn preparing(state: State, event: &E) -> Result<State, IllegalEvent> {
         (S::Stopping { content }, E::Stopped) if content.salvage => {
             S::Salvaging { capture: Capture::wanted(), content }
         }
-        (S::Stopping { content }, E::Stopped) => checking(content),
+        (S::Stopping { content }, E::Stopped) => checking(0, content),
         (S::Salvaging { capture, content }, E::Capture(event)) => {
             match capture.clone().apply(event) {
                 Some(capture) => salvaging(capture, content),
                 None => return illegal(&capture, event),
             }
         }
-        (S::Checking { content, .. }, E::Capture(CaptureEvent::Verified)) => {
-            S::Claimed { attempts: 0, content }
+        (S::Checking { attempts, content, .. }, E::Capture(CaptureEvent::Verified)) => {
+            S::Claimed { attempts, content }
         }
         (S::Checking { .. }, E::Capture(CaptureEvent::Damaged(gap))) => {
             S::Undoing(Setback::NotSaved(NotSaved::Damaged(gap.clone())))
@@ -72,6 +72,11 @@ fn preparing(state: State, event: &E) -> Result<State, IllegalEvent> {
 fn making(state: State, event: &E) -> Result<State, IllegalEvent> {
     Ok(match (state, event) {
         (S::Claimed { .. }, E::Cancelled) => S::Undoing(Setback::Cancelled),
+        (S::Claimed { attempts, content }, E::Capture(CaptureEvent::Outdated))
+            if content.restore.is_some() =>
+        {
+            checking(attempts, content)
+        }
         (S::Claimed { attempts, content }, E::CreateIntended) => {
             S::Creating { attempts: attempts + 1, content }
         }
@@ -85,9 +90,11 @@ fn making(state: State, event: &E) -> Result<State, IllegalEvent> {
         (S::Creating { attempts, content }, E::CreateRefused(cause)) => {
             again(attempts, content, *cause)
         }
-        (S::Creating { attempts, content }, E::NotCreated) => {
-            again(attempts, content, Cause::GatewayFailed)
+        // It was in doubt, perhaps over a restart: what will be put back is read back again.
+        (S::Creating { attempts, content }, E::NotCreated) if attempts < MAX_ATTEMPTS => {
+            checking(attempts, content)
         }
+        (S::Creating { .. }, E::NotCreated) => S::Undoing(Setback::Refused(Cause::GatewayFailed)),
         (S::Creating { .. }, E::Returned) => S::Undoing(Setback::Returned),
         (S::Creating { .. } | S::Created { .. }, E::Stranger(live)) => {
             S::Undoing(Setback::Stranger(live.clone()))
@@ -107,7 +114,9 @@ fn making(state: State, event: &E) -> Result<State, IllegalEvent> {
 /// Until the record speaks of it.
 fn finishing(state: State, event: &E) -> Result<State, IllegalEvent> {
     Ok(match (state, event) {
-        (S::Filling { .. }, E::Vanished) => S::Undoing(Setback::NeverReady(vanished())),
+        (S::Filling { .. } | S::Proving { .. }, E::Vanished) => {
+            S::Undoing(Setback::NeverReady(vanished()))
+        }
         (S::Filling { fresh, from, content, refill }, E::Refill(event)) => {
             match refill.clone().apply(event, &from) {
                 Some(Refill::Settled(data)) => proving(fresh, content, Some(data)),
@@ -115,12 +124,19 @@ fn finishing(state: State, event: &E) -> Result<State, IllegalEvent> {
                 None => return illegal(&refill, event),
             }
         }
-        (S::Proving { fresh, content, data, proofs }, E::Proof(proof)) => {
+        (S::Proving { fresh, content, data, proofs, again }, E::Proof(proof)) => {
             match proofs.clone().apply(proof) {
-                Some(proofs) => S::Proving { fresh, content, data, proofs },
+                Some(proofs) => S::Proving { fresh, content, data, proofs, again },
                 None => return illegal(&proofs, proof),
             }
         }
+        (
+            S::Proving { fresh, content, data: Some(data), proofs, again: true },
+            E::Refill(compared),
+        ) if proofs.next().is_none() => match refill::again(data, compared) {
+            Some(data) => S::Proving { fresh, content, data: Some(data), proofs, again: false },
+            None => return illegal(&proofs, event),
+        },
         (S::Proving { fresh, data, proofs, .. }, E::Committed { data: otherwise })
             if proofs.next().is_none() =>
         {
@@ -144,16 +160,16 @@ fn going_back(state: State, event: &E) -> Result<State, IllegalEvent> {
 /// What the gateway has lost is stopped first, so that no second copy of the agent runs beside it.
 fn claimed(content: Content) -> State {
     if content.leftover.is_empty() {
-        return checking(content);
+        return checking(0, content);
     }
     State::Leftover { content }
 }
 
 /// What was not read now is read back before anything is made that would wait for it.
-fn checking(content: Content) -> State {
+fn checking(attempts: u32, content: Content) -> State {
     match content.restore.clone() {
-        Some(from) => State::Checking { content, from },
-        None => State::Claimed { attempts: 0, content },
+        Some(from) => State::Checking { attempts, content, from },
+        None => State::Claimed { attempts, content },
     }
 }
 
@@ -171,7 +187,7 @@ fn salvaging(capture: Capture, content: Content) -> State {
         Capture::Verified(saved) => {
             State::Claimed { attempts: 0, content: Content { restore: Some(saved), ..content } }
         }
-        Capture::Failed(why) => checking(Content { unread: Some(why), ..content }),
+        Capture::Failed(why) => checking(0, Content { unread: Some(why), ..content }),
         capture => State::Salvaging { capture, content },
     }
 }
@@ -184,8 +200,9 @@ fn filling(fresh: Fresh, content: Content) -> State {
 }
 
 fn proving(fresh: Fresh, content: Content, data: Option<Part>) -> State {
+    let again = matches!(data, Some(Part::Restored { .. }));
     let data = content.with_unread(data);
-    State::Proving { fresh, content, data, proofs: Proofs::default() }
+    State::Proving { fresh, content, data, proofs: Proofs::default(), again }
 }
 
 fn vanished() -> Failed {

@@ -144,19 +144,21 @@ fn a_rebuild_may_lose_only_what_was_accepted() {
     };
     let mut evidence = good(SagaKind::Rebuild);
     hold(&mut evidence, None);
-    assert_eq!(allowed(&evidence), (false, vec![Loss::Workspace, Loss::Processes]));
+    let all = with_the_rest(vec![Loss::Workspace("/sandbox".into())]);
+    assert_eq!(allowed(&evidence), (false, all.clone()));
     super::good::accept(SagaKind::Rebuild, &mut evidence);
-    assert_eq!(allowed(&evidence), (true, vec![Loss::Workspace, Loss::Processes]));
+    assert_eq!(allowed(&evidence), (true, all));
     record_of(&mut evidence).posture = Posture::Unlocked;
     assert!(!allowed(&evidence).0, "another plan");
 
+    let read = with_the_rest(vec![Loss::WhileDeleting]);
     let mut live = good(SagaKind::Rebuild);
     see(&mut live, present(Phase::Ready, false));
-    assert_eq!(allowed(&live), (true, vec![Loss::Processes]), "it is read first");
+    assert_eq!(allowed(&live), (true, read.clone()), "it is read first");
     let mut container = good(SagaKind::Rebuild);
     hold(&mut container, None);
     leave(&mut container, false);
-    assert_eq!(allowed(&container), (true, vec![Loss::Processes]), "its container is read first");
+    assert_eq!(allowed(&container), (true, read), "its container is read first");
 }
 
 /// The roots of a recovery are the record's; only a snapshot may be asked to cover others.
@@ -183,12 +185,42 @@ fn acceptance_does_not_outlive_a_change() {
     }
 }
 
+/// What goes with every sandbox that is taken away, whatever is saved of it.
+fn with_the_rest(files: Vec<Loss>) -> Vec<Loss> {
+    let rest = [Loss::OutsideRoots(vec!["/sandbox".into()]), Loss::LeftOutByRule, Loss::Processes];
+    files.into_iter().chain(rest).collect()
+}
+
+/// One for each root that nothing holds, and one for what the record's own patterns leave out.
+#[test]
+fn losses_are_named_one_by_one() {
+    let mut evidence = good(SagaKind::Rebuild);
+    hold(&mut evidence, None);
+    record_of(&mut evidence).snapshot_roots = vec!["/sandbox".into(), "/data".into()];
+    record_of(&mut evidence).snapshot_excludes = vec!["*.tmp".to_owned(), "cache/".to_owned()];
+    let inputs = Inputs::of(SagaKind::Rebuild, &evidence);
+    assert!(inputs.loses_workspace());
+    let said: Vec<String> = inputs.losses().iter().map(ToString::to_string).collect();
+    let [sandbox, data, outside, excluded, by_rule, processes] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(sandbox.contains("below /sandbox:") && data.contains("below /data:"), "{said:?}");
+    assert!(outside.contains("not below /sandbox, /data"), "{said:?}");
+    assert!(excluded.ends_with("*.tmp, cache/") && by_rule.contains("credentials"), "{said:?}");
+    assert!(processes.contains("processes"), "{said:?}");
+
+    let before = of(SagaKind::Rebuild, &evidence);
+    record_of(&mut evidence).snapshot_excludes.pop();
+    assert_ne!(of(SagaKind::Rebuild, &evidence), before, "what is left out is another plan's");
+}
+
 #[test]
 fn a_destroy_lists_what_it_loses_and_a_recreate_loses_nothing() {
-    let since = || Loss::SinceSnapshot { name: SNAPSHOT.into() };
+    let since = Loss::SinceSnapshot { name: SNAPSHOT.into() };
+    let all = Loss::Workspace("/sandbox".into());
     for (request, saga, losses) in [
-        (Request::Destroy, SagaKind::Destroy, vec![Loss::Workspace, Loss::Processes]),
-        (Request::Rebuild, SagaKind::Rebuild, vec![since(), Loss::Processes]),
+        (Request::Destroy, SagaKind::Destroy, with_the_rest(vec![all])),
+        (Request::Rebuild, SagaKind::Rebuild, with_the_rest(vec![since])),
         (Request::Auto, SagaKind::StaleRecovery, vec![]),
         (Request::Revive, SagaKind::Revive, vec![]),
     ] {

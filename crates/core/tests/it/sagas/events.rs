@@ -25,6 +25,13 @@ fn newer_causes() -> Vec<Cause> {
     Cause::ALL[12..15].to_vec()
 }
 
+/// Newer than the newer ones.
+const NEWEST_CAUSE: Cause = Cause::WorkspaceChanged;
+
+fn older_causes() -> impl Iterator<Item = Cause> {
+    first_causes().into_iter().chain(newer_causes())
+}
+
 pub(super) fn saved() -> Saved {
     Saved {
         name: "gateways/lab/snapshots/5a17".into(),
@@ -89,6 +96,17 @@ pub(super) fn merging() -> Vec<RefillEvent> {
     vec![
         RefillEvent::Written { files: 3, bytes: 70, merged: vec![merged.clone()] },
         RefillEvent::PartlyWritten { failures: 1, merged: vec![merged, unmerged] },
+    ]
+}
+
+/// Of the sagas that compare once more at their end.
+pub(super) fn compared_again() -> Vec<RefillEvent> {
+    let differing =
+        vec![Unrestored { path: "/sandbox/db".into(), reason: "CHANGED_SINCE".to_owned() }];
+    vec![
+        RefillEvent::ComparedAgain { differing: vec![], count: 0 },
+        RefillEvent::ComparedAgain { differing, count: 2 },
+        RefillEvent::NotCompared(Why::AdapterUnreachable),
     ]
 }
 
@@ -219,6 +237,8 @@ pub(super) fn stale() -> Vec<stale::Event> {
     ]);
     events.extend(captures().into_iter().map(E::Capture));
     events.extend(refills().into_iter().map(E::Refill));
+    events.push(E::CreateRefused(NEWEST_CAUSE));
+    events.extend(compared_again().into_iter().map(E::Refill));
     events
 }
 
@@ -253,13 +273,14 @@ pub(super) fn rebuild() -> Vec<rebuild::Event> {
         E::Resumed,
         E::Parked(ParkReason::NameTaken),
     ];
-    let causes = || first_causes().into_iter().chain(newer_causes());
-    events.extend(causes().map(E::DeleteRefused));
-    events.extend(causes().map(E::CreateRefused));
+    events.extend(older_causes().map(E::DeleteRefused));
+    events.extend(older_causes().map(E::CreateRefused));
     events.extend(captures().into_iter().map(E::Capture));
     events.extend(refills().into_iter().map(E::Refill));
     events.extend(proofs().into_iter().map(E::Proof));
     events.extend(PARKS.map(E::Parked));
+    events.extend([E::DeleteRefused(NEWEST_CAUSE), E::CreateRefused(NEWEST_CAUSE)]);
+    events.extend(compared_again().into_iter().map(E::Refill));
     events
 }
 
@@ -286,6 +307,7 @@ pub(super) fn revive() -> Vec<revive::Event> {
     events.extend(proofs().into_iter().map(E::Proof));
     events.extend(PARKS.map(E::Parked));
     events.extend(newer_causes().into_iter().map(E::StartRefused));
+    events.push(E::StartRefused(NEWEST_CAUSE));
     events
 }
 
@@ -308,6 +330,7 @@ pub(super) fn destroy() -> Vec<destroy::Event> {
     events.extend(first_causes().into_iter().map(E::DeleteRefused));
     events.extend(PARKS.map(E::Parked));
     events.extend(newer_causes().into_iter().map(E::DeleteRefused));
+    events.push(E::DeleteRefused(NEWEST_CAUSE));
     events
 }
 
@@ -371,6 +394,8 @@ const fn refill_variant(event: &RefillEvent) -> &'static str {
         E::NotWritten(_) => "Refill: NotWritten",
         E::Doubtful(_) => "Refill: Doubtful",
         E::Compared { .. } => "Refill: Compared",
+        E::ComparedAgain { .. } => "Refill: ComparedAgain",
+        E::NotCompared(_) => "Refill: NotCompared",
     }
 }
 
@@ -455,8 +480,8 @@ const fn destroy_variant(event: &destroy::Event) -> &'static str {
 fn the_lists_leave_no_event_out() {
     use std::collections::BTreeSet;
     let of = |names: BTreeSet<&str>| names.len();
-    assert_eq!(of(stale().iter().map(stale_variant).collect()), 28 + 8 + 6);
-    assert_eq!(of(rebuild().iter().map(rebuild_variant).collect()), 26 + 8 + 6);
+    assert_eq!(of(stale().iter().map(stale_variant).collect()), 28 + 8 + 8);
+    assert_eq!(of(rebuild().iter().map(rebuild_variant).collect()), 26 + 8 + 8);
     assert_eq!(of(revive().iter().map(revive_variant).collect()), 18);
     assert_eq!(of(destroy().iter().map(destroy_variant).collect()), 13);
 }

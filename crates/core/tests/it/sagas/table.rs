@@ -161,6 +161,7 @@ fn refill(state: &str, event: &RefillEvent) -> Option<&'static str> {
         E::Compared { count: 0, .. } if written => "proving",
         E::Compared { .. } if written && state.ends_with("#3") => "proving",
         E::Compared { .. } if written => "filling",
+        E::ComparedAgain { .. } | E::NotCompared(_) if state == "proving again" => "proving",
         _ => return None,
     })
 }

@@ -146,6 +146,10 @@ pub(super) enum Fault {
     Damage,
     /// What the saga made and is live is lost.
     Lose,
+    /// The agent of the recorded sandbox writes.
+    Write,
+    /// The agent of what the saga made writes over what was put back.
+    Overwrite,
 }
 
 pub(super) const RECORDED: u32 = 1;
@@ -193,15 +197,20 @@ impl World {
 
     /// Time passes: no process of salvor's is there, agents are at work, and whoever had taken the name goes away.
     pub(super) fn live_on(&mut self) {
-        self.next_files += 1;
-        let recorded = |s: &&mut Sandbox| s.owner == Owner::Recorded && s.phase == Phase::Ready;
-        for sandbox in self.holders.iter_mut().filter(recorded) {
-            sandbox.files = self.next_files;
-        }
+        self.write(Owner::Recorded);
         for container in self.container.iter_mut().filter(|container| container.running) {
             container.files = self.next_files;
         }
         self.holders.retain(|sandbox| sandbox.owner != Owner::Stranger);
+    }
+
+    /// Agents write.
+    pub(super) fn write(&mut self, owner: Owner) {
+        self.next_files += 1;
+        let live = |s: &&mut Sandbox| s.owner == owner && s.phase == Phase::Ready;
+        for sandbox in self.holders.iter_mut().filter(live) {
+            sandbox.files = self.next_files;
+        }
     }
 
     /// All but what was in files, and what snapshots were taken of it: those may differ from one way to the other.
@@ -248,6 +257,7 @@ impl World {
                 self.lost |= self.holders.iter().any(live);
                 self.holders.retain(|sandbox| !live(sandbox));
             }
+            Fault::Write => self.write(Owner::Recorded),
             Fault::Edit if self.record.mark == Mark::Active => self.record.content += 1,
             _ => {}
         }
@@ -279,6 +289,15 @@ impl World {
             world.holders.retain(|other| other.id != id);
             Ok(())
         })
+    }
+
+    /// Deletes the recorded one on condition that its files are those of a snapshot.
+    pub(super) fn delete_unchanged(&mut self, taken: Shot, fault: Fault) -> Effect<()> {
+        let changed = self.by_id(RECORDED).is_some_and(|sandbox| sandbox.files != taken.files);
+        if changed {
+            return self.effect(fault, |_| Err(Cause::WorkspaceChanged));
+        }
+        self.delete(RECORDED, fault)
     }
 
     pub(super) fn start(&mut self, id: u32, fault: Fault) -> Effect<()> {

@@ -28,10 +28,10 @@ fn number(live: &LiveId) -> u32 {
 impl Model for Stale {
     type S = StaleRecovery;
 
-    const STEPS: usize = 12;
+    const STEPS: usize = 13;
 
     fn faults() -> Vec<Fault> {
-        faults().into_iter().chain([Fault::Gap, Fault::Damage]).collect()
+        faults().into_iter().chain([Fault::Gap, Fault::Damage, Fault::Overwrite]).collect()
     }
 
     /// Nothing is known of the files; a snapshot holds them; a container does too, running or not, to be read or not.
@@ -81,7 +81,20 @@ impl Model for Stale {
                 }
                 workspace::refill(world, step, refill, (id, from), fault).map(Event::Refill)
             }
-            (Step::Prove(proof), _) => Ok(Event::Proof(prove(proof, fault))),
+            (Step::Refill(_), State::Proving { fresh, content, .. }) => {
+                let id = number(&fresh.live);
+                if world.by_id(id).is_none() {
+                    return Ok(Event::Vanished);
+                }
+                let from = content.restore.as_ref().expect("it was put back");
+                Ok(Event::Refill(workspace::compare_again(world, (id, from), fault)))
+            }
+            (Step::Prove(proof), _) => {
+                if fault == Fault::Overwrite {
+                    world.write(Owner::Ours);
+                }
+                Ok(Event::Proof(prove(proof, fault)))
+            }
             (Step::Commit, State::Proving { fresh, .. }) => {
                 write(fault)?;
                 world.commit(number(&fresh.live));
@@ -153,6 +166,7 @@ fn check_data(after: &World, files: u32, data: &Part) {
                 owed.iter().find(|item| matches!(item, Pending::NotSalvaged { .. })).is_some();
             assert!(!unread || held.is_some(), "nothing was to be read: {after:?}");
         }
+        Part::Unproven(_) => {}
         Part::Gone => assert!(held.is_none() && after.plan.restore.is_none(), "{after:?}"),
         part => panic!("{part:?}"),
     }

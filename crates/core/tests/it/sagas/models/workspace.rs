@@ -1,6 +1,7 @@
 //! Reading and writing workspaces on the small world.
 
 use salvor_core::{
+    fact::Why,
     id::SnapshotName,
     saga::{
         Cause, Effect, ParkReason,
@@ -72,6 +73,31 @@ pub(super) fn capture(
     }
 }
 
+/// The comparison at the end.
+pub(super) fn compare_again(
+    world: &mut World,
+    (id, from): (u32, &Saved),
+    fault: Fault,
+) -> RefillEvent {
+    let from = shot(world, &from.name);
+    match fault {
+        Fault::Blind(why) => RefillEvent::NotCompared(why),
+        Fault::Refuse(_) | Fault::DoubtYes(_) | Fault::DoubtNot(_) => {
+            RefillEvent::NotCompared(Why::AdapterUnreachable)
+        }
+        _ => {
+            let (differing, count) = differing(world, id, from);
+            RefillEvent::ComparedAgain { differing, count }
+        }
+    }
+}
+
+fn differing(world: &mut World, id: u32, from: Shot) -> (Vec<Unrestored>, u64) {
+    let same = world.by_id(id).is_some_and(|sandbox| sandbox.files == from.files);
+    let item = || Unrestored { path: "/sandbox/db".into(), reason: "DIFFERS".to_owned() };
+    ((!same).then(item).into_iter().collect(), u64::from(!same))
+}
+
 /// One step of a refill, of one sandbox from one snapshot.
 pub(super) fn refill(
     world: &mut World,
@@ -86,10 +112,7 @@ pub(super) fn refill(
         if let Fault::Refuse(cause) | Fault::DoubtYes(cause) | Fault::DoubtNot(cause) = fault {
             return Err(ParkReason::KeepsFailing(cause));
         }
-        let same = world.by_id(id).is_some_and(|sandbox| sandbox.files == from.files);
-        let item = || Unrestored { path: "/sandbox/db".into(), reason: "DIFFERS".to_owned() };
-        let differing: Vec<Unrestored> = (!same).then(item).into_iter().collect();
-        let count = u64::from(!same);
+        let (differing, count) = differing(world, id, from);
         return Ok(RefillEvent::Compared { differing, count });
     }
     let event = match world.refill(id, from, fault) {

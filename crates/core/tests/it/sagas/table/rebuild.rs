@@ -50,7 +50,8 @@ fn rebuild_states() -> Vec<Reached<rebuild::Event>> {
             ("proving policy", E::Refill(RefillEvent::Compared { differing: vec![], count: 0 })),
             ("proving posture", proof()),
             ("proving readiness", proof()),
-            ("proving nothing", proof()),
+            ("proving again", proof()),
+            ("proving nothing", E::Refill(events::compared_again().remove(1))),
             ("done", E::Committed),
         ],
     ));
@@ -88,8 +89,11 @@ fn rebuild_states() -> Vec<Reached<rebuild::Event>> {
     states.extend(chain(
         &[E::ClaimIntended],
         vec![
-            ("checking unread", found(false, Some(events::saved()))),
-            ("saved unread", E::Capture(CaptureEvent::Verified)),
+            ("checking given", found(false, Some(events::saved()))),
+            ("saved given", E::Capture(CaptureEvent::Verified)),
+            ("deleting given#1", E::DeleteIntended),
+            ("checking given", E::StillThere),
+            ("saved given", E::Capture(CaptureEvent::Verified)),
         ],
     ));
 
@@ -136,8 +140,12 @@ fn before_delete(state: &str, event: &rebuild::Event) -> Option<&'static str> {
     let checking = state.starts_with("checking");
     let saved = state.starts_with("saved");
     let deleting = state.starts_with("deleting");
-    // What was read has to be read again, as the sandbox has been alive since.
-    let back = if state.contains(" read") { "saving" } else { "saved" };
+    // What was read has to be read again, as the sandbox has been alive since; what was given, to be read back again.
+    let back = match state {
+        _ if state.contains(" read") => "saving",
+        _ if state.contains(" given") => "checking",
+        _ => "saved",
+    };
     Some(match event {
         E::ClaimIntended if matches!(state, "accepted" | "claiming") => "claiming",
         E::Claimed { capture, restore, .. } if state == "claiming" => match (capture, restore) {
@@ -151,6 +159,7 @@ fn before_delete(state: &str, event: &rebuild::Event) -> Option<&'static str> {
         E::Capture(CaptureEvent::Outdated) if matches!(state, "saved read" | "checking read") => {
             "saving"
         }
+        E::Capture(CaptureEvent::Outdated) if state == "saved given" => "checking",
         E::Capture(event) if checking => return checked(event, "saved"),
         E::Capture(event) if saving => return capture(state, event, "saving", "saved", "undoing"),
         E::DeleteIntended if saved => "deleting",
@@ -158,6 +167,13 @@ fn before_delete(state: &str, event: &rebuild::Event) -> Option<&'static str> {
             if deleting =>
         {
             "deleting"
+        }
+        E::DeleteRefused(Cause::WorkspaceChanged) if deleting => {
+            if state.ends_with("#3") {
+                "undoing"
+            } else {
+                back
+            }
         }
         E::DeleteRefused(cause) if deleting => again(state, *cause, "saved", "undoing"),
         E::StillThere if deleting => again(state, Cause::NotSettled, back, "undoing"),
@@ -187,7 +203,8 @@ fn after_delete(state: &str, event: &rebuild::Event) -> Option<&'static str> {
         E::Removed if state == "removing" => "gone",
         E::Refill(event) => return refill(state, event),
         E::Proof(event) => return proof(state, event),
-        E::Committed if state == "proving nothing" => "done",
+        // A journal of a version that did not compare again ends without it.
+        E::Committed if matches!(state, "proving nothing" | "proving again") => "done",
         _ => return None,
     })
 }
@@ -234,8 +251,10 @@ fn a_process_deletes_only_what_it_has_saved_itself() {
             continue;
         };
         let mut state = rebuild::Rebuild::apply(state, &void).unwrap();
+        let given = name == "saved given";
+        assert_eq!(given, rebuild::Rebuild::phase(&state) == "checking", "{name}");
         let anew = [CaptureEvent::Intended, taken(), CaptureEvent::Verified].map(E::Capture);
-        for event in anew {
+        for event in anew.into_iter().filter(|_| !given) {
             assert!(rebuild::Rebuild::apply(state.clone(), &E::DeleteIntended).is_err(), "{name}");
             assert!(rebuild::Rebuild::apply(state.clone(), &E::Deleted).is_err(), "{name}");
             state = rebuild::Rebuild::apply(state, &event).unwrap();

@@ -64,6 +64,8 @@ fn stale_workspaces() -> Vec<Reached<stale::Event>> {
         restore: Some(events::saved()),
     };
     let ready = events::stale().into_iter().find(|e| matches!(e, E::BecameReady { .. })).unwrap();
+    let mut proofs = proven().into_iter().map(E::Proof);
+    let mut proof = || proofs.next().unwrap();
     let leftover = vec![E::ClaimIntended, found(true)];
     let mut states = chain(&[E::ClaimIntended], vec![("leftover", found(true))]);
     states.extend(chain(
@@ -73,8 +75,8 @@ fn stale_workspaces() -> Vec<Reached<stale::Event>> {
             ("salvaging wanted#0", E::Stopped),
             ("salvaging taking#1", E::Capture(CaptureEvent::Intended)),
             ("salvaging taken", E::Capture(taken())),
-            ("claimed", E::Capture(CaptureEvent::Verified)),
-            ("creating#1", E::CreateIntended),
+            ("claimed full", E::Capture(CaptureEvent::Verified)),
+            ("creating full#1", E::CreateIntended),
             ("created full", E::Created("sb-new".into())),
             ("filling wanted#0", ready),
             ("filling writing#1", E::Refill(RefillEvent::Intended)),
@@ -82,11 +84,16 @@ fn stale_workspaces() -> Vec<Reached<stale::Event>> {
                 "filling written#1",
                 E::Refill(RefillEvent::Written { files: 1, bytes: 1, merged: vec![] }),
             ),
+            ("proving policy", E::Refill(RefillEvent::Compared { differing: vec![], count: 0 })),
+            ("proving posture", proof()),
+            ("proving readiness", proof()),
+            ("proving again", proof()),
+            ("proving nothing", E::Refill(events::compared_again().remove(2))),
         ],
     ));
     states.extend(chain(
         &[E::ClaimIntended, found(false), E::StopIntended],
-        vec![("checking", E::Stopped), ("claimed", E::Capture(CaptureEvent::Verified))],
+        vec![("checking", E::Stopped), ("claimed full", E::Capture(CaptureEvent::Verified))],
     ));
     let salvaging = with(&leftover, &[E::StopIntended, E::Stopped]);
     let refused = [E::Capture(CaptureEvent::Intended), E::Capture(passing())];
@@ -130,21 +137,26 @@ fn stale_table(state: &str, event: &stale::Event) -> Option<&'static str> {
         E::Capture(event) if state == "checking" => return checked(event, "claimed"),
         E::Cancelled if state == "checking" => "undoing",
         E::Cancelled if state == "leftover" || state.starts_with("salvaging") => "undoing",
-        E::CreateIntended if state == "claimed" => "creating",
-        E::Cancelled if state == "claimed" => "undoing",
+        E::Capture(CaptureEvent::Outdated) if state == "claimed full" => "checking",
+        E::CreateIntended if state.starts_with("claimed") => "creating",
+        E::Cancelled if state.starts_with("claimed") => "undoing",
         E::Created(_) | E::Adopted(_) if creating => "created",
         E::CreateDoubtful(_) | E::CreateRefused(Cause::AlreadyExists) if creating => "creating",
         E::CreateRefused(cause) if creating => again(state, *cause, "claimed", "undoing"),
+        E::NotCreated if state == "creating full#1" => "checking",
         E::NotCreated if creating => again(state, Cause::GatewayFailed, "claimed", "undoing"),
         E::Stranger(_) if creating || created => "undoing",
         E::Returned if creating => "undoing",
         E::BecameReady { .. } if state == "created" => "proving",
         E::BecameReady { .. } if created => "filling",
         E::NeverReady(_) | E::Cancelled if created => "rejected",
-        E::Vanished if created || state.starts_with("filling") => "undoing",
+        E::Vanished if created || state.starts_with("filling") || state.starts_with("proving") => {
+            "undoing"
+        }
         E::Refill(event) => return refill(state, event),
         E::Proof(event) => return proof(state, event),
-        E::Committed { .. } if state == "proving nothing" => "done",
+        // A journal of a version that did not compare again ends without it.
+        E::Committed { .. } if matches!(state, "proving nothing" | "proving again") => "done",
         E::RemoveIntended if state == "rejected" => "removing",
         E::Removed if state == "removing" => "undoing",
         E::RemoveDoubtful(_) if state == "removing" => "removing",
