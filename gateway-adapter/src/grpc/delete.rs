@@ -72,7 +72,8 @@ impl Service {
                     let text = "the delete was cancelled at work; observe the sandbox";
                     Ok(effect(Came::MaybeApplied, Cause::Unspecified, text))
                 });
-                came.map(Outcome::Deletion).map_err(|stopped| failure(stopped_error(stopped, &name)))
+                came.map(Outcome::Deletion)
+                    .map_err(|stopped| failure(stopped_error(stopped, &name)))
             })?;
         Ok(pb::DeleteSandboxResponse { effect: None, operation: Some(operation) })
     }
@@ -115,7 +116,10 @@ impl Delete {
 
     /// Through the gateway if commands can be run in it, and through the container otherwise: a listing of that has no inodes.
     async fn found(&self, handle: &Handle) -> Result<Found, Stopped> {
-        match Door::looking(&self.gateway, (self.meant.target.to_string(), self.meant.vendor())).open().await {
+        match Door::looking(&self.gateway, (self.meant.target.to_string(), self.meant.vendor()))
+            .open()
+            .await
+        {
             Ok(exec) => self.look(exec.clone(), Some(exec), handle).await,
             Err(stopped) => match self.container().await? {
                 Some(container) => self.look(container, None, handle).await,

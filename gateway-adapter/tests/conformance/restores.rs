@@ -1,7 +1,7 @@
 //! Snapshots back into sandboxes, and what is said of it.
 
-mod meanwhile;
 mod cuts;
+mod meanwhile;
 mod modes;
 mod refusals;
 mod site;

@@ -228,9 +228,12 @@ impl RefillEvent {
     pub fn merged(&self) -> Option<&[Merged]> {
         match self {
             Self::Written { merged, .. } | Self::PartlyWritten { merged, .. } => Some(merged),
-            Self::Intended | Self::NotWritten(_) | Self::Doubtful(_) | Self::Compared { .. } => {
-                None
-            }
+            Self::Intended
+            | Self::NotWritten(_)
+            | Self::Doubtful(_)
+            | Self::Compared { .. }
+            | Self::ComparedAgain { .. }
+            | Self::NotCompared(_) => None,
         }
     }
 }

@@ -20,10 +20,7 @@ pub(super) fn of_reason(reason: &str) -> Option<Cause> {
         "REPOSITORY_FULL" => Cause::RepositoryFull,
         "REPOSITORY_PASSWORD_MISSING" | "REPOSITORY_PASSWORD_WRONG" => Cause::PasswordWrong,
         "REPOSITORY_DAMAGED" | "REPOSITORY_INCOMPLETE" => Cause::RepositoryDamaged,
-        "NO_REPOSITORY"
-        | "REPOSITORY_FOREIGN"
-        | "REPOSITORY_GONE"
-        | "REPOSITORY_MISCONFIGURED" => {
+        "NO_REPOSITORY" | "REPOSITORY_FOREIGN" | "REPOSITORY_GONE" | "REPOSITORY_MISCONFIGURED" => {
             Cause::RepositoryMissing
         }
         "REPOSITORY_BUSY" | "REPOSITORY_UNREACHABLE" => Cause::RepositoryFailed,

@@ -255,7 +255,8 @@ fn any_asked(saga: SagaKind) -> impl Strategy<Value = Asked> {
             copy,
             start_tried,
             ..Asked::default()
-        })
+        },
+    )
 }
 
 /// What bears on the workspace: snapshot, containers, the copy's name, what is asked.
