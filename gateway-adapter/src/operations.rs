@@ -146,7 +146,9 @@ impl Operations {
         });
         book.keep(Arc::clone(&begun));
         drop(book);
-        before.iter().for_each(|older| older.handle.cancel());
+        for older in &before {
+            older.handle.cancel();
+        }
         self.run(Arc::clone(&begun), before, work(begun.handle.clone()));
         Ok(begun.view())
     }

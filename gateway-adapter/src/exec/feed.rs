@@ -81,9 +81,10 @@ pub(crate) async fn feed(
     };
     let turn = gateway.turn(Method::Feed).await?;
     if let Some(leave) = leave {
-        check(gateway, (&turn, healthy), incarnation, &leave).await?;
+        Box::pin(check(gateway, (&turn, healthy), incarnation, &leave)).await?;
     }
-    let heard = gateway.send((turn, healthy), Method::Feed, LONGEST, running).await?;
+    let sending = gateway.send((turn, healthy), Method::Feed, LONGEST, Box::pin(running));
+    let heard = sending.await?;
     // The marker is on standard error: read it as if it were standard output.
     let heard = Heard { stdout: heard.stderr, stderr: heard.stdout, exit: heard.exit };
     let finished = ended(heard, &marker, LONGEST)

@@ -3,8 +3,7 @@
 //! Invariant: a failure that cannot be ascribed to a path is ascribed to the root, so that none
 //! gets lost.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::read::{below, said};
@@ -36,7 +35,8 @@ pub(super) fn notes(root: &Path, finished: &Finished) -> Vec<Note> {
 /// What find complained of and no note says yet, for people. It ended with a status other than zero;
 /// `noted`: what its records said may not be read, for which it complains of what is below, too.
 pub(super) fn unsaid(root: &Path, noted: &[Note], finished: &Finished) -> Option<String> {
-    let said_of = |path: &Path| noted.iter().any(|note| path.starts_with(&note.path));
+    let noted: HashSet<&Path> = noted.iter().map(|note| note.path.as_path()).collect();
+    let said_of = |path: &Path| path.ancestors().any(|above| noted.contains(above));
     let mut ascribed = false;
     for line in finished.stderr.split(|byte| *byte == b'\n') {
         let Some(complaint) = after_find(line) else { continue };
@@ -57,11 +57,11 @@ fn after_find(line: &[u8]) -> Option<&[u8]> {
     line[..at].ends_with(b"find").then(|| &line[at + 2..])
 }
 
-/// The path of `'path': complaint`, quoted as find does where there is no other language.
+/// The path of `'./path': complaint`, quoted as find does where there is no other language.
 fn complained_of(root: &Path, complaint: &[u8]) -> Option<PathBuf> {
     let (name, rest) = unquoted(complaint.strip_prefix(b"'")?, b'\'')?;
-    let path = PathBuf::from(OsString::from_vec(name));
-    (rest.starts_with(b": ") && path.starts_with(root)).then_some(path)
+    let path = if name == b"." { root.to_owned() } else { below(root, &name) };
+    rest.starts_with(b": ").then_some(path)
 }
 
 /// What comes after the program's name, as it was called, and the quote.

@@ -42,9 +42,9 @@ pub(super) enum Way<'a> {
 const LIST: &str = r#"
 printf '\n%s\n' "$1"
 [ ! -L "$2" ] || exit 71
-[ -d "$2" ] || exit 72
+[ -d "$2" ] && cd -P -- "$2" 2>/dev/null || exit 72
 find --version >/dev/null 2>&1 || exit 73
-LC_ALL=C find "$2" -ignore_readdir_race \
+LC_ALL=C find . -ignore_readdir_race \
   \( -type f ! -readable -o -type d ! \( -readable -executable \) \) -printf 'x\0' \
   -o -printf '.\0' , \
   -printf '%P\0%y\0%s\0%T@\0%C@\0%i\0%D\0%m\0%U\0%u\0%G\0%g\0%n\0%l\0'

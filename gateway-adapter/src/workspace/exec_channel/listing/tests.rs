@@ -66,7 +66,7 @@ fn records_are_read_however_they_are_cut() {
         assert_eq!(file.modified, UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789));
         assert_eq!(file.changed, Some(UNIX_EPOCH - Duration::from_millis(1500)));
         assert_eq!((file.inode, file.device, entries[0].size), (11, 22, 0));
-        let notes = parser.end(&complaining(b"find: '/r/shut': Permission denied\n")).unwrap();
+        let notes = parser.end(&complaining(b"find: './shut': Permission denied\n")).unwrap();
         assert_eq!(notes.len(), 1);
         assert_eq!(
             (notes[0].path.as_path(), notes[0].reason),
@@ -109,8 +109,8 @@ fn what_is_no_record_ends_the_listing() {
 
 #[test]
 fn an_error_beside_what_may_not_be_read_is_about_the_root() {
-    let said = "find: '/r/shut': Permission denied\n";
-    let below = "/usr/bin/find: '/r/shut/odd\\n\\377\\'name': Permission denied\n";
+    let said = "find: './shut': Permission denied\n";
+    let below = "/usr/bin/find: './shut/odd\\n\\377\\'name': Permission denied\n";
     let roots = |stderr: &str, cut| {
         let (_, parser) = parsed(&whole(), 4096).unwrap();
         let notes = parser.end(&Finished { cut, ..complaining(stderr.as_bytes()) }).unwrap();
@@ -119,9 +119,9 @@ fn an_error_beside_what_may_not_be_read_is_about_the_root() {
     };
     assert_eq!(roots(&format!("welcome\n{said}{below}"), false), None);
     for (lost, cut, says) in [
-        ("find: '/r/shutter': Input/output error\n", false, "'/r/shutter': Input/output error"),
+        ("find: './shutter': Input/output error\n", false, "'./shutter': Input/output error"),
         ("find: memory exhausted\n", false, "memory exhausted"),
-        ("find: '/r/shut: no closing quote\n", false, "no closing quote"),
+        ("find: './shut: no closing quote\n", false, "no closing quote"),
         ("", true, "more than is kept"),
     ] {
         for stderr in [format!("{said}{lost}"), format!("{lost}{said}")] {

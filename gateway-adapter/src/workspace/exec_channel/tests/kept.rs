@@ -70,7 +70,9 @@ async fn directories_get_their_mode_and_time_and_nothing_else_does() {
         let wrong = [&b"file"[..], b"link", b"link/below", b"missing"];
         let mut asked: Vec<Entry> =
             wrong.iter().chain(&dressed).map(|path| entry(path, Kind::Directory, 0)).collect();
-        asked.iter_mut().for_each(|entry| entry.mode = 0o2711);
+        for entry in &mut asked {
+            entry.mode = 0o2711;
+        }
         let notes = bench.channel.dress(ROOT.into(), asked.clone()).await.unwrap();
         let found: Vec<_> = notes.iter().map(|note| (&note.path, note.reason)).collect();
         let expected: Vec<_> =
