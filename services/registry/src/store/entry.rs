@@ -125,7 +125,7 @@ impl Txn {
         let present = self.current(&snapshot.name).await?;
         self.check_fence(&snapshot.name, fence_token, false).await?;
         if let Some(present) = &present {
-            check_mark(present, fence_token)?;
+            check_mark(present, &self.keys, fence_token)?;
         }
         check_present(present.as_ref(), &snapshot.name, &copy.uid, &etag)?;
         let revision = self.next_revision();

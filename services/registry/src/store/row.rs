@@ -92,15 +92,6 @@ impl Version {
         self.state == i32::from(State::Destroyed)
     }
 
-    /// What a recovery at work on it, or parked, has marked it as; `None` when none has.
-    pub(super) fn mark(&self) -> Option<&'static str> {
-        match State::try_from(self.state) {
-            Ok(State::Recovering) => Some("RECOVERING"),
-            Ok(State::Destroying) => Some("DESTROYING"),
-            _ => None,
-        }
-    }
-
     /// The record, without secret bytes.
     pub(crate) fn sandbox(&self, keys: &KeyRing) -> Result<Sandbox, Error> {
         let unreadable = || Error::Unreadable { name: self.name.clone(), etag: self.etag.clone() };

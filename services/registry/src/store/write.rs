@@ -9,6 +9,7 @@ use super::material::Field as Secret;
 use super::{RequestId, Store, Txn, Version, gateways};
 use crate::error::Error;
 use crate::record::{Content, Contents, Field, MAX_RECORD, Mask, intends_otherwise, patch};
+use crate::seal::KeyRing;
 
 /// The fields that every write sets.
 const BOOKKEEPING: [&str; 6] =
@@ -109,7 +110,7 @@ impl Txn {
         let version = self.live(&from.name).await?;
         self.check_fence(&from.name, fence_token, mask.needs_lease()).await?;
         if mask.disturbs_a_recovery() {
-            check_mark(&version, fence_token)?;
+            check_mark(&version, &self.keys, fence_token)?;
         }
         check_etag(&version, &from.etag)?;
         let before = version.sandbox(&self.keys)?;
@@ -134,7 +135,7 @@ impl Txn {
         }
         let version = self.live(&delete.name).await?;
         self.check_fence(&delete.name, delete.fence_token, false).await?;
-        check_mark(&version, delete.fence_token)?;
+        check_mark(&version, &self.keys, delete.fence_token)?;
         check_etag(&version, &delete.etag)?;
         let mut after = version.sandbox(&self.keys)?;
         let revision = self.next_revision();
@@ -215,13 +216,18 @@ pub(super) fn check_etag(version: &Version, given: &str) -> Result<(), Error> {
 
 /// Refuses whoever is not a lease's holder while a recovery has the record marked. A parked one holds no lease; what it goes
 /// back to, or owes in the end, must still be what it began with.
-pub(super) fn check_mark(version: &Version, fence_token: i64) -> Result<(), Error> {
-    match version.mark() {
-        Some(state) if fence_token == 0 => {
-            Err(Error::InRecovery { name: version.name.clone(), state })
-        }
-        _ => Ok(()),
+pub(super) fn check_mark(version: &Version, keys: &KeyRing, fence_token: i64) -> Result<(), Error> {
+    if fence_token != 0 {
+        return Ok(());
     }
+    // One that cannot be read is refused, or healed, for that: its mark is not to be believed either.
+    let Ok(present) = version.sandbox(keys) else { return Ok(()) };
+    let state = match present.state() {
+        State::Recovering => "RECOVERING",
+        State::Destroying => "DESTROYING",
+        State::Unspecified | State::Active | State::Destroyed => return Ok(()),
+    };
+    Err(Error::InRecovery { name: version.name.clone(), state })
 }
 
 /// Without what is computed at each read.
