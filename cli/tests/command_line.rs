@@ -4,6 +4,7 @@
 
 mod command_line {
     mod demo;
+    mod disaster;
     mod snapshots;
     mod support;
     mod up;

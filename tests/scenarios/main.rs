@@ -11,6 +11,7 @@ mod foreign;
 mod given;
 mod inconsistent;
 mod input;
+mod keeping;
 mod material;
 mod observer;
 mod policy;

@@ -19,38 +19,38 @@ use crate::{
     support::{AUTO, REBUILD, reason},
 };
 
-const FILE: &str = "/sandbox/notes.txt";
+pub(super) const FILE: &str = "/sandbox/notes.txt";
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     Options { snapshots: true, ..Options::default() }
 }
 
-fn rules() -> registry::SnapshotRules {
+pub(super) fn rules() -> registry::SnapshotRules {
     registry::SnapshotRules { roots: vec!["/sandbox".into()], ..Default::default() }
 }
 
 /// Live, with these rules and a file. Answers its name and its id.
-async fn given(fleet: &Fleet, rules: registry::SnapshotRules) -> (String, String) {
+pub(super) async fn given(fleet: &Fleet, rules: registry::SnapshotRules) -> (String, String) {
     let request = pb::AdoptSandboxRequest { snapshot_rules: Some(rules), ..adoption("coder") };
     let (name, id) = adopted_as(fleet, "coder", request).await;
     write(fleet, "coder", &id, FILE, "first").await;
     (name, id)
 }
 
-async fn ask(fleet: &Fleet, name: &str) -> Result<pb::Recovery, Status> {
+pub(super) async fn ask(fleet: &Fleet, name: &str) -> Result<pb::Recovery, Status> {
     let request = pb::SnapshotSandboxRequest { name: name.into(), ..Default::default() };
     let answer = fleet.recovery.clone().snapshot_sandbox(request).await?.into_inner();
     Ok(answer.recovery.unwrap())
 }
 
 /// Takes a complete snapshot and answers its name.
-async fn snapshot(fleet: &Fleet, name: &str) -> String {
+pub(super) async fn snapshot(fleet: &Fleet, name: &str) -> String {
     let ended = fleet.wait(&ask(fleet, name).await.unwrap().name).await.unwrap();
     assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
     ended.result.unwrap().snapshot_taken
 }
 
-async fn listed(fleet: &Fleet, with_incomplete: bool) -> Vec<String> {
+pub(super) async fn listed(fleet: &Fleet, with_incomplete: bool) -> Vec<String> {
     let request = gateway::ListSnapshotsRequest {
         gateway: format!("gateways/{LAB}"),
         with_incomplete,
@@ -61,11 +61,11 @@ async fn listed(fleet: &Fleet, with_incomplete: bool) -> Vec<String> {
     page.snapshots.into_iter().map(|snapshot| snapshot.name).collect()
 }
 
-fn restore(name: &str, snapshot: &str) -> pb::RestoreSandboxRequest {
+pub(super) fn restore(name: &str, snapshot: &str) -> pb::RestoreSandboxRequest {
     pb::RestoreSandboxRequest { name: name.into(), snapshot: snapshot.into(), ..Default::default() }
 }
 
-async fn restored(fleet: &Fleet, request: pb::RestoreSandboxRequest) -> pb::Recovery {
+pub(super) async fn restored(fleet: &Fleet, request: pb::RestoreSandboxRequest) -> pb::Recovery {
     let answer = fleet.recovery.clone().restore_sandbox(request).await.unwrap().into_inner();
     fleet.wait(&answer.recovery.unwrap().name).await.unwrap()
 }
@@ -80,7 +80,7 @@ async fn drilled(fleet: &Fleet, name: &str, snapshot: &str) -> pb::Recovery {
     fleet.wait(&answer.recovery.unwrap().name).await.unwrap()
 }
 
-async fn read(fleet: &Fleet, sandbox: &str, id: &str, path: &str) -> String {
+pub(super) async fn read(fleet: &Fleet, sandbox: &str, id: &str, path: &str) -> String {
     output(fleet, sandbox, id, &["cat", path]).await
 }
 
@@ -134,33 +134,8 @@ async fn t02_what_cannot_be_made_consistent_is_kept_noted_and_never_restored() {
     fleet.stop().await;
 }
 
-#[tokio::test]
-async fn t02_rules_say_what_stays_and_the_newest_complete_one_does() {
-    let fleet = Fleet::start(options()).await.unwrap();
-    let (name, id) = given(&fleet, registry::SnapshotRules { keep_last: 2, ..rules() }).await;
-    let mut taken = Vec::new();
-    for number in 0..4 {
-        write(&fleet, "coder", &id, FILE, &format!("{number}")).await;
-        taken.insert(0, snapshot(&fleet, &name).await);
-    }
-    assert_eq!(listed(&fleet, true).await, taken[..2]);
-    let prune = pb::PruneSandboxSnapshotsRequest {
-        name: name.clone(),
-        retention: Some(registry::Retention { keep_last: 1, ..Default::default() }),
-        reclaim_space: true,
-        ..Default::default()
-    };
-    let answer = fleet.recovery.clone().prune_sandbox_snapshots(prune).await.unwrap().into_inner();
-    let pruned = fleet.wait(&answer.recovery.unwrap().name).await.unwrap();
-    assert_eq!(pruned.state(), State::Succeeded, "{pruned:#?}");
-    assert_eq!(listed(&fleet, true).await, taken[..1]);
-    assert!(pruned.steps[0].detail.contains(&taken[1]), "{pruned:#?}");
-    assert!(pruned.result.unwrap().summary.contains("1 deleted, 1 kept"));
-    fleet.stop().await;
-}
-
 /// Reading that goes on until somebody makes `/sandbox/go`.
-fn waiting() -> registry::SnapshotRules {
+pub(super) fn waiting() -> registry::SnapshotRules {
     let wait = "while [ ! -e /sandbox/go ]; do sleep 0.02; done";
     let quiesce = registry::QuiesceHooks {
         before: vec!["/bin/sh".into(), "-c".into(), wait.into()],

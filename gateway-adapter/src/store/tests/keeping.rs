@@ -46,6 +46,8 @@ async fn pruning_deletes_what_no_rule_keeps() {
 /// Nothing is kept for anybody else.
 const AT_ONCE: Reclaim = Reclaim { keep_pack: Duration::ZERO, keep_delete: Duration::ZERO };
 const SIZE: u64 = 300_000;
+/// Index files and the ends of packs differ by less, when small ones are merged.
+const LITTLE: u64 = SIZE / 10;
 
 /// Each has a file of its own that the next one lacks.
 async fn captured(lab: &Lab, count: u64) -> Vec<Captured> {
@@ -75,7 +77,7 @@ fn packs(lab: &Lab) -> u64 {
 async fn reclaiming_at_once_frees_what_nothing_needs_and_no_more() {
     let lab = Lab::with(AT_ONCE);
     let mut all = captured(&lab, 4).await;
-    assert_eq!(lab.store.reclaim().await.unwrap(), 0, "everything is needed");
+    assert!(lab.store.reclaim().await.unwrap() < LITTLE, "everything is needed");
     let before = packs(&lab);
     for gone in all.drain(..2) {
         lab.store.delete(&gone.id).await.unwrap();
@@ -86,7 +88,7 @@ async fn reclaiming_at_once_frees_what_nothing_needs_and_no_more() {
     assert!((2 * SIZE..3 * SIZE).contains(&there), "{there} are gone of the disk");
     assert_intact(&lab, &all).await;
     assert_same(&lab.walked(&all[1].id).await, &lab.root());
-    assert_eq!(lab.store.reclaim().await.unwrap(), 0, "nothing is left to free");
+    assert!(lab.store.reclaim().await.unwrap() < LITTLE, "nothing is left to free");
 }
 
 #[tokio::test]
@@ -98,7 +100,7 @@ async fn what_is_marked_stays_readable_until_its_time_is_over() {
     let gone = all.remove(0);
     lab.store.delete(&gone.id).await.unwrap();
     let before = packs(&lab);
-    assert_eq!(lab.reopened().reclaim().await.unwrap(), 0, "marked, and young");
+    assert!(lab.reopened().reclaim().await.unwrap() < LITTLE, "marked, and young");
     assert!(packs(&lab) >= before);
     // Whoever found it by an older index reads it still.
     let file = reader.iter().find(|stored| stored.entry.path.ends_with("a")).unwrap();
@@ -107,7 +109,8 @@ async fn what_is_marked_stays_readable_until_its_time_is_over() {
     // With a mark older than that it goes.
     let soon = Reclaim { keep_delete: Duration::from_millis(1), ..AT_ONCE };
     let freed = lab.reopened().reclaiming(soon).reclaim().await.unwrap();
-    assert!((SIZE..2 * SIZE).contains(&freed), "{freed}");
+    assert!(freed >= SIZE, "{freed}");
+    assert!((SIZE..SIZE + LITTLE).contains(&packs(&lab)), "{} are left", packs(&lab));
     assert_intact(&lab, &all).await;
 }
 
@@ -117,7 +120,7 @@ async fn packs_that_are_young_are_left_alone() {
     let lab = Lab::with(careful);
     let mut all = captured(&lab, 2).await;
     lab.store.delete(&all.remove(0).id).await.unwrap();
-    assert_eq!(lab.store.reclaim().await.unwrap(), 0);
+    assert!(lab.store.reclaim().await.unwrap() < LITTLE);
     let freed = lab.reopened().reclaiming(AT_ONCE).reclaim().await.unwrap();
     assert!(freed >= SIZE, "{freed}");
     assert_intact(&lab, &all).await;
