@@ -58,9 +58,7 @@ async fn t02_why_there_is_no_snapshot_is_said_and_what_will_not_pass_is_not_retr
 
 /// How often a snapshot was asked for.
 fn tries(recovery: &pb::Recovery) -> usize {
-    let taking =
-        |(step, outcome): &&(&str, &str)| *step == "take_snapshot" && *outcome == "intended";
-    steps(recovery).iter().filter(taking).count()
+    steps(recovery).iter().filter(|(step, _)| *step == "take_snapshot").count()
 }
 
 /// A directory in its place keeps the nonce from being written.
