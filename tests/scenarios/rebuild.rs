@@ -17,6 +17,7 @@ use salvor_testkit::{Fleet, Options, wait::PATIENCE};
 use tonic::Code;
 
 mod kept;
+mod late;
 mod refused;
 
 use crate::{
@@ -170,8 +171,12 @@ async fn rebuilt_whole(dialect: Dialect) {
     let plan = planned(&fleet, of_rebuild(&name)).await;
     assert!(plan.allowed, "{plan:#?}");
     assert_eq!(plan.saga(), pb::Saga::Rebuild);
-    assert_eq!(plan.losses.len(), 1, "{:?}", plan.losses);
-    assert!(plan.losses[0].contains("processes"), "{:?}", plan.losses);
+    let [deleting, outside, excluded, by_rule, processes] = &plan.losses[..] else {
+        panic!("{:?}", plan.losses)
+    };
+    assert!(deleting.contains("while") && outside.contains("/sandbox"), "{:?}", plan.losses);
+    assert!(excluded.contains("*.tmp") && by_rule.contains("credentials"), "{:?}", plan.losses);
+    assert!(processes.contains("processes"), "{:?}", plan.losses);
     assert!(!plan.unchecked.is_empty(), "what could not be checked is named");
     let source = plan.source.as_ref().unwrap();
     assert_eq!(
@@ -196,6 +201,7 @@ async fn rebuilt_whole(dialect: Dialect) {
             ("prove_policy", "proven"),
             ("prove_posture", "not_applicable"),
             ("prove_readiness", "not_applicable"),
+            ("compare_again", "same"),
             ("commit", "committed"),
         ]
     );

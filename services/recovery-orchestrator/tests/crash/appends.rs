@@ -1,10 +1,11 @@
 //! Killed by itself right after the n-th write to the journal, for every n that there is.
 
 use futures::{StreamExt as _, stream};
+use salvor_proto::recovery::v1::recovery::State;
 use tokio::sync::Semaphore;
 
 use crate::{
-    scene::{Case, Scene},
+    scene::{Case, LATE, Scene},
     verify::verify,
 };
 
@@ -23,7 +24,8 @@ async fn undisturbed(case: Case) -> u64 {
     appends
 }
 
-async fn killed_after(case: Case, append: u64) {
+/// Whether its agent could write between the two processes; what it wrote is there in the end.
+async fn killed_after(case: Case, append: u64) -> bool {
     let _one_of_few = FEW.acquire().await.unwrap();
     let what = format!("{case:?} killed after append {append}");
     println!("{what}");
@@ -31,72 +33,102 @@ async fn killed_after(case: Case, append: u64) {
     // What the caller was told depends on when it died.
     let _ = scene.ask().await;
     process.died().await;
+    let wrote = case == Case::Rebuild && scene.write_on(&before);
     let process = scene.begin(None).await;
     let recovery = scene.ended().await;
     verify(&scene, &before, &recovery, &what).await;
+    if wrote {
+        assert_eq!(scene.written_on().unwrap(), LATE.1, "{what}: what was written meanwhile");
+    }
     process.kill().await;
     scene.fleet.stop().await;
+    wrote
 }
 
-async fn killed_after_every_append(case: Case, at_least: u64) {
+/// Answers after how many of the kills the sandbox was still there, and written to.
+async fn killed_after_every_append(case: Case, at_least: u64) -> usize {
     let appends = undisturbed(case).await;
     println!("{case:?}: {appends} writes");
     assert!(appends >= at_least, "{case:?} has only {appends} writes");
     stream::iter(1..=appends)
         .map(|append| killed_after(case, append))
         .buffer_unordered(4)
-        .collect::<()>()
-        .await;
+        .filter(|wrote| std::future::ready(*wrote))
+        .count()
+        .await
 }
 
 #[tokio::test]
 async fn a_stale_recovery_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Stale, 10).await;
+    let _ = killed_after_every_append(Case::Stale, 10).await;
 }
 
 #[tokio::test]
 async fn a_rebuild_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Rebuild, 18).await;
+    // Its header, the claim, the snapshot, its verification, and what was intended each time.
+    let written_to = killed_after_every_append(Case::Rebuild, 19).await;
+    assert!(written_to >= 7, "written to after {written_to} of the kills");
 }
 
 #[tokio::test]
 async fn a_stale_recovery_from_a_snapshot_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Restored, 14).await;
+    let _ = killed_after_every_append(Case::Restored, 15).await;
 }
 
 #[tokio::test]
 async fn a_revival_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Revive, 10).await;
+    let _ = killed_after_every_append(Case::Revive, 10).await;
 }
 
 #[tokio::test]
 async fn a_destroy_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Destroy, 6).await;
+    let _ = killed_after_every_append(Case::Destroy, 6).await;
 }
 
 #[tokio::test]
 async fn a_snapshot_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Snapshot, 5).await;
+    let _ = killed_after_every_append(Case::Snapshot, 5).await;
 }
 
 #[tokio::test]
 async fn a_restore_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Refill, 8).await;
+    let _ = killed_after_every_append(Case::Refill, 8).await;
 }
 
 #[tokio::test]
 async fn a_drill_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Drill, 8).await;
+    let _ = killed_after_every_append(Case::Drill, 8).await;
 }
 
 #[tokio::test]
 async fn a_copy_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Copy, 8).await;
+    let _ = killed_after_every_append(Case::Copy, 8).await;
 }
 
 #[tokio::test]
 async fn a_prune_survives_sigkill_after_every_append() {
-    killed_after_every_append(Case::Prune, 3).await;
+    let _ = killed_after_every_append(Case::Prune, 3).await;
+}
+
+/// What a process that is gone has read back is read back again by the next one, before it makes anything.
+#[tokio::test]
+async fn a_snapshot_that_is_altered_after_it_was_verified_makes_no_sandbox() {
+    let _one_of_few = FEW.acquire().await.unwrap();
+    // The header, the claim's intent and outcome, and that the snapshot is intact.
+    let (mut scene, process, before) = Scene::open(Case::Restored, Some(4)).await;
+    let _ = scene.ask().await;
+    process.died().await;
+    scene.alter_snapshots();
+    let process = scene.begin(None).await;
+    let recovery = scene.ended().await;
+    let outcomes: Vec<_> = recovery.steps.iter().map(|step| step.outcome.as_str()).collect();
+    assert!(outcomes.contains(&"verified") && outcomes.contains(&"damaged"), "{outcomes:?}");
+    assert_eq!(recovery.state(), State::RolledBack, "{recovery:#?}");
+    assert_eq!(recovery.failure.unwrap().reason, "SNAPSHOT_DAMAGED");
+    let calls = scene.fleet.gateway("lab").control.mutating_calls();
+    assert!(calls.iter().all(|call| call.seq < before.calls), "{calls:?}");
+    process.kill().await;
+    scene.fleet.stop().await;
 }
 
 /// Every process dies after a few writes. Each gets one effect further: what the one before intended is looked into, the next

@@ -60,6 +60,7 @@ impl Process {
             .args(["--listen", "127.0.0.1:0", "--log", start.log, "--log-format", "json"])
             .args(["--lease-seconds", "3", "--ready-timeout-seconds", "20"])
             .args(["--absence-settle-ms", &settle, "--gateway-settle-ms", &settle])
+            .args(["--ready-settle-ms", &settle])
             .args(["--registry", &start.registry, "--data-dir"])
             .arg(&start.data)
             .stdin(Stdio::null())

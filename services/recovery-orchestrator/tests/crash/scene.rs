@@ -46,6 +46,8 @@ pub(crate) enum Case {
 
 /// A file of the sandbox's workspace, and what is in it.
 pub(crate) const WORK: (&str, &str) = ("work.txt", "written before any of it");
+/// A file that its agent writes while no orchestrator is at work.
+pub(crate) const LATE: (&str, &str) = ("late.txt", "written between two orchestrators");
 /// What is in it, when something is to be restored over it.
 pub(crate) const SPOILT: &str = "spoilt since";
 /// The sandbox that a snapshot becomes.
@@ -178,6 +180,45 @@ impl Scene {
         let calls = lab.control.calls().last().map_or(0, |call| call.seq + 1);
         let record = self.fleet.record(&self.name).await.unwrap();
         Before { record, material, bystander, calls, prepared }
+    }
+
+    /// The agent writes, if the sandbox is the one from before and nobody has asked to delete it. Whether it did.
+    pub(crate) fn write_on(&self, before: &Before) -> bool {
+        let control = &self.fleet.gateway("lab").control;
+        let asked = control.mutating_calls().iter().any(|call| call.seq >= before.calls);
+        let Some(live) = control.sandbox(VICTIM).filter(|_| !asked) else { return false };
+        assert_eq!(live.id, before.record.live_id);
+        std::fs::write(live.root.join(LATE.0), LATE.1).unwrap();
+        true
+    }
+
+    /// What is in the file now that it wrote.
+    pub(crate) fn written_on(&self) -> std::io::Result<String> {
+        let live = self.fleet.gateway("lab").control.sandbox(VICTIM).unwrap();
+        std::fs::read_to_string(live.root.join(LATE.0))
+    }
+
+    /// Flips a bit in every pack of the repository.
+    pub(crate) fn alter_snapshots(&self) {
+        let mut altered = 0;
+        let mut left = vec![self.fleet.dir().join("adapter")];
+        while let Some(directory) = left.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    left.push(path);
+                } else if path.components().any(|part| part.as_os_str() == "data") {
+                    let mut bytes = std::fs::read(&path).unwrap();
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 1;
+                    let writable = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                    std::fs::set_permissions(&path, writable).unwrap();
+                    std::fs::write(&path, bytes).unwrap();
+                    altered += 1;
+                }
+            }
+        }
+        assert!(altered > 0, "there is something to alter");
     }
 
     /// Takes one, as the adapter does it, and has the record speak of it. Answers its name.
