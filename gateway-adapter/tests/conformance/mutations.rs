@@ -184,6 +184,7 @@ async fn a_permit_must_fit_and_an_older_fence_token_is_refused() {
             live_id: id.clone(),
             request_id: uuid::Uuid::new_v4().to_string(),
             permit: None,
+            unchanged_since: String::new(),
         };
         let refused = target.bench.client.delete_sandbox(missing.clone()).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);

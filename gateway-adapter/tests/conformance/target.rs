@@ -231,6 +231,7 @@ impl Target {
             permit: self.permit("delete", name, token),
             live_id: live_id.into(),
             request_id: uuid::Uuid::new_v4().to_string(),
+            unchanged_since: String::new(),
         };
         Ok(self.bench.client.delete_sandbox(request).await?.into_inner().effect.unwrap())
     }

@@ -197,6 +197,7 @@ impl Client {
             permit: Some(permit("delete", name, token)),
             live_id: live_id.into(),
             request_id: uuid::Uuid::new_v4().to_string(),
+            unchanged_since: String::new(),
         };
         Ok(self.adapter.delete_sandbox(request).await?.into_inner().effect.unwrap())
     }

@@ -144,6 +144,7 @@ impl Site {
             mode: like.mode,
             paths: like.paths,
             request_id: uuid(),
+            held_only: false,
         };
         let begun = self.target.bench.client.verify_workspace(request).await.unwrap();
         match self.wait(begun.into_inner().operation).await {
