@@ -116,7 +116,7 @@ async fn not_startable(dialect: Dialect, gateway_reason: &str) {
         pb::PlanRecoveryRequest { name: name.clone(), path: REBUILD.into(), ..Default::default() };
     let plan = fleet.recovery.clone().plan_recovery(request).await.unwrap().into_inner();
     let plan = plan.plan.unwrap();
-    assert!(plan.losses.iter().any(|loss| loss.contains("workspace")), "{plan:#?}");
+    assert!(plan.losses.iter().any(|loss| loss.contains("every file below /sandbox")), "{plan:#?}");
     let request = pb::RecoverSandboxRequest {
         name: name.clone(),
         path: REBUILD.into(),

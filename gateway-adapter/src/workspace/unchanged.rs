@@ -101,11 +101,9 @@ impl<C: Channel> Look<C> {
             }
         }
         let own = rest.iter().flat_map(|rest| &rest.begun.copies).cloned().collect::<Vec<_>>();
-        compare_all(&held, &live, |path| {
+        changes.extend(compare_all(&held, &live, |path| {
             apart.contains(path) || own.iter().any(|directory| path.starts_with(directory))
-        })
-        .into_iter()
-        .for_each(|note| changes.push(note));
+        }));
         let Some(first) = changes.iter().next() else {
             return Ok(Found::Unchanged(AtRest(rest)));
         };
@@ -170,8 +168,8 @@ impl<C: Channel> Look<C> {
 
 /// What was written to databases while they were copied. Their shared memory is nobody's content.
 fn meanwhile(before: &Live, now: &Live, databases: &HashSet<PathBuf>, changes: &mut Notes) {
-    let index = |path: &&PathBuf| !path.as_os_str().as_encoded_bytes().ends_with(b"-shm");
-    for path in databases.iter().filter(index) {
+    let counts = |path: &&PathBuf| !path.as_os_str().as_encoded_bytes().ends_with(b"-shm");
+    for path in databases.iter().filter(counts) {
         let same = match (before.tree.get(path), now.tree.get(path)) {
             (Some(one), Some(two)) => differs(one, two).is_none(),
             (None, None) => true,
