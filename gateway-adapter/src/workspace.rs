@@ -217,8 +217,9 @@ pub(crate) trait Writer: Channel {
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
 
     /// Puts a regular file in another one's place at once: written beside it, then renamed, so that
-    /// there is never half of it. Its directory must be there. `like` has its path, mode and owner. If what is there has not this
-    /// SHA-256 any more, or is there and should not be, it stays, and that is noted.
+    /// there is never half of it. Its directory must be there. `like` has its path, mode and owner. Beside the content stands the
+    /// SHA-256 of what it takes the place of: if what is there has it not any more, or is there and should not be, it stays, and
+    /// that is noted.
     ///
     /// # Errors
     /// It is not known whether it did. There is the old file or the new one.
@@ -226,7 +227,7 @@ pub(crate) trait Writer: Channel {
         &self,
         root: PathBuf,
         like: Entry,
-        (content, was): (Bytes, Option<[u8; 32]>),
+        content: (Bytes, Option<[u8; 32]>),
     ) -> impl Future<Output = Result<Vec<Note>, Broken>> + Send;
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use clap::{Parser, error::ErrorKind};
 use salvor_core::{
-    Denial, Evidence, Fact, FactName, SagaKind, Timestamp, Verdict, Why,
+    Denial, Evidence, Fact, FactName, Plan, SagaKind, Timestamp, Verdict, Why,
     denial::RecordPart,
     evidence::{Asked, Channel, Dialect, IdentityPart, Phase, RecordState, RestoreMode, Retention},
     id::{SandboxPath, SnapshotName},
+    plan::Inputs,
     saga::{
         Cause, Failed, ParkReason, Setback,
         capture::{Gap, NotSaved},
@@ -183,6 +184,20 @@ fn what_is_asked_again_is_all_that_was_asked() {
     }
 }
 
+fn plan_of(saga: SagaKind) -> Plan {
+    let evidence = nothing_known();
+    let inputs = Inputs::of(saga, &evidence);
+    Plan {
+        saga_version: saga.version(),
+        saga,
+        digest: inputs.digest(saga, &evidence.target),
+        target: evidence.target,
+        verdict: Verdict::Unknown,
+        inputs,
+        decisions: Vec::new(),
+    }
+}
+
 #[test]
 fn after_every_setback_and_park() {
     let gap =
@@ -200,7 +215,7 @@ fn after_every_setback_and_park() {
     setbacks.extend(Cause::ALL.map(|cause| Setback::NotSaved(NotSaved::Refused(cause))));
     for saga in SagaKind::ALL {
         for setback in &setbacks {
-            let step = after_setback(saga, &nothing_known().target, setback);
+            let step = after_setback(&plan_of(saga), setback);
             assert_typed(&step);
             // What would overwrite or delete is only shown.
             assert!(!step.contains("--yes") && !step.contains("--accept"), "{step}");

@@ -189,7 +189,7 @@ impl World {
         if names.is_empty() {
             return Ok(Fact::known(doomed, self.now()));
         }
-        let newest = match adapter.newest_snapshot(target, |_| true).await.0 {
+        let newest = match adapter.newest_snapshot(target, None, |_| true).await.0 {
             Fact::Known { value, .. } => value.map(|newest| newest.name),
             Fact::Unknown { why, detail } => return Ok(Fact::Unknown { why, detail }),
         };

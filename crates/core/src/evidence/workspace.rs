@@ -143,11 +143,10 @@ pub struct Compute {
 
 impl Snapshot {
     /// Whether its content is this sandbox's: it was taken of the recorded incarnation, or it is the one that the record
-    /// itself names, because the incarnation was restored from it. A name alone proves nothing.
+    /// itself names, because the incarnation was restored from it, or part of that is still owed. A name alone proves nothing.
     pub fn is_of(&self, target: &RecordName, record: &Record) -> bool {
         self.of == *target
-            && (record.live_id.as_ref() == Some(&self.live_id)
-                || record.last_snapshot.as_ref() == Some(&self.name))
+            && (record.live_id.as_ref() == Some(&self.live_id) || record.names(&self.name))
     }
 
     /// Whether everything that a recovery of the record puts back was read to its end.

@@ -96,7 +96,7 @@ impl Perform for Rebuild {
                     Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
                 }))
             }
-            (Step::Commit, State::Proving { fresh, source, data, proofs }) => {
+            (Step::Commit, State::Proving { fresh, source, data, proofs, .. }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
                 let restored = source.as_ref().map(|saved| (saved, Some(data)));
                 record::commit(run, &fresh.live, posture, restored).await?;

@@ -90,7 +90,7 @@ impl Perform for StaleRecovery {
                     Performed::Event(Event::Proof(ProofEvent::Established(proof, part)))
                 }))
             }
-            (Step::Commit, State::Proving { fresh, content, data, proofs }) => {
+            (Step::Commit, State::Proving { fresh, content, data, proofs, .. }) => {
                 let posture = proofs.posture.as_ref().unwrap_or(&Part::NotApplicable);
                 let restored = content.restore.as_ref().map(|saved| (saved, data.as_ref()));
                 record::commit(run, &fresh.live, posture, restored).await?;
