@@ -305,7 +305,7 @@ impl Store {
                     // Without a receiver nobody wants to know.
                     Err(error) => drop(sender.blocking_send(Err(error))),
                 }
-            })
+            });
         });
         receiver
     }

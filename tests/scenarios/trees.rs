@@ -165,14 +165,14 @@ fn plant(directory: &Path, inside: &[Made], files: &mut Vec<PathBuf>) -> io::Res
 
 fn finish(path: &Path, made: &Made) -> io::Result<()> {
     let file = File::open(path)?;
-    let mut mode = made.mode;
+    let mut bits = made.mode;
     if superuser() {
         // Before the mode, since it takes some of it away.
         chown(path, Some(made.owner), Some(made.owner / 2))?;
     } else {
-        mode |= if path.is_dir() { 0o700 } else { 0o400 };
+        bits |= if path.is_dir() { 0o700 } else { 0o400 };
     }
-    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    fs::set_permissions(path, Permissions::from_mode(bits))?;
     let (seconds, nanos) = made.modified;
     let away = Duration::from_secs(seconds.unsigned_abs());
     let whole = if seconds < 0 { UNIX_EPOCH - away } else { UNIX_EPOCH + away };
@@ -214,7 +214,8 @@ fn seen(root: &Path) -> BTreeMap<PathBuf, Seen> {
 fn difference(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>) -> Vec<String> {
     let shown = |seen: Option<&Seen>| match seen {
         Some((mode, owner, time, content, first)) => {
-            format!("{mode:o} {owner:?} {time:?} {} bytes, as {first:?}", content.len())
+            let (size, first) = (content.len(), first.display());
+            format!("{mode:o} {owner:?} {time:?} {size} bytes, as {first}")
         }
         None => "nothing".to_owned(),
     };
@@ -222,7 +223,8 @@ fn difference(before: &BTreeMap<PathBuf, Seen>, after: &BTreeMap<PathBuf, Seen>)
     let differ = names.filter(|name| before.get(*name) != after.get(*name));
     differ
         .map(|name| {
-            format!("{name:?}: {}, now {}", shown(before.get(name)), shown(after.get(name)))
+            let (was, is) = (shown(before.get(name)), shown(after.get(name)));
+            format!("{}: {was}, now {is}", name.display())
         })
         .collect()
 }

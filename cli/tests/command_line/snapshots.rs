@@ -36,6 +36,7 @@ fn create(up: &Up) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in order")]
 async fn a_snapshot_is_taken_listed_read_compared_and_restored() {
     let dir = tempfile::tempdir().unwrap();
     let up = Up::start(dir.path(), &["--with-devgateway", "--devgateway-port", "0"]);

@@ -94,6 +94,7 @@ pub trait Saga {
 }
 
 /// What comes next.
+#[expect(clippy::large_enum_variant, reason = "one at a time, read at once")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next<S> {
     /// Go on.
@@ -208,6 +209,7 @@ pub enum ParkReason {
 }
 
 /// How a recovery ended.
+#[expect(clippy::large_enum_variant, reason = "one at a time, at the end of a recovery")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// Done: part by part.

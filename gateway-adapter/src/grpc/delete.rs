@@ -85,7 +85,7 @@ impl Delete {
     async fn run(self, permit: Permit, handle: &Handle) -> Result<pb::Effect, Stopped> {
         let cleared = permit.clear(&self.authority).await?;
         cleared.still_allowed()?;
-        let rest = match self.found(handle).await? {
+        let rest = match Box::pin(self.found(handle)).await? {
             Found::Unchanged(rest) => rest,
             Found::Changed(first, count) => return Ok(self.changed(&first, count)),
             Found::NotAtRest(note) => {
@@ -97,7 +97,7 @@ impl Delete {
         let deleted =
             mutate::delete(&self.gateway, cleared, &self.meant.live_id, &self.request_id).await?;
         if deleted.outcome() == Came::Applied {
-            rest.is_gone();
+            rest.forget();
         } else {
             rest.goes_on().await;
         }

@@ -60,19 +60,6 @@ impl Channel for Many {
         nothing_else()
     }
 
-    async fn unpack(
-        &self,
-        _: PathBuf,
-        _: u64,
-        _: mpsc::Receiver<Bytes>,
-    ) -> Result<Vec<Note>, Broken> {
-        nothing_else()
-    }
-
-    async fn remove(&self, _: PathBuf, _: Vec<PathBuf>) -> Result<Vec<Note>, Broken> {
-        nothing_else()
-    }
-
     async fn digests(
         &self,
         _: PathBuf,

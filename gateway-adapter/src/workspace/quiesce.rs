@@ -135,12 +135,14 @@ impl Rest {
     fn ending(&mut self) -> Option<impl Future<Output = ()> + Send + 'static> {
         let begun = std::mem::take(&mut self.begun);
         let (exec, rules) = (self.exec.clone(), Arc::clone(&self.rules));
-        (!begun.is_nothing()).then(|| async move {
+        let is_at_rest = !begun.is_nothing();
+        let ending = async move {
             let failed = end(&exec, rules.hooks.as_ref(), begun).await;
             if let Some(note) = failed.iter().next() {
                 tracing::warn!(detail = note.detail, "an agent may still be at rest");
             }
-        })
+        };
+        is_at_rest.then_some(ending)
     }
 
     /// There is nothing any more that could be let go.

@@ -37,6 +37,7 @@ pub(crate) struct Look<C> {
 }
 
 /// What a look found.
+#[expect(clippy::large_enum_variant, reason = "one at a time, as a look ends")]
 pub(crate) enum Found {
     /// All is as it was, and the agent is at rest where there are hooks.
     Unchanged(AtRest),
@@ -60,7 +61,7 @@ impl AtRest {
     }
 
     /// The sandbox is gone, and its agent with it.
-    pub(crate) fn is_gone(self) {
+    pub(crate) fn forget(self) {
         if let Some(rest) = self.0 {
             rest.forget();
         }

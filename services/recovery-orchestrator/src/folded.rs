@@ -36,6 +36,7 @@ pub struct Folded {
 }
 
 /// What a recovery is doing.
+#[expect(clippy::large_enum_variant, reason = "one at a time, as one is read")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// A guard refused it before anything was touched.

@@ -117,7 +117,7 @@ fn uuid(snapshot: &str) -> String {
 async fn t02_reclaiming_space_while_a_snapshot_is_taken_damages_none() {
     let (fleet, name, other, _) = at_work().await;
     fill(&root(&fleet), 5000);
-    let (taken, freed) = reclaiming(&fleet, &other, snapshot(&fleet, &name)).await;
+    let (taken, freed) = Box::pin(reclaiming(&fleet, &other, snapshot(&fleet, &name))).await;
     assert!(freed > u64::try_from(SIZE).unwrap() * FILES / 3, "{freed} bytes freed");
     assert_eq!(listed(&fleet, true).await.len(), 3);
     assert_all_intact(&fleet).await;
@@ -133,7 +133,7 @@ async fn t02_reclaiming_space_while_a_snapshot_is_put_back_damages_nothing() {
     let (fleet, name, other, taken) = at_work().await;
     fill(&root(&fleet), 9000);
     let work = restored(&fleet, restore(&name, &taken[2]));
-    let (back, freed) = reclaiming(&fleet, &other, work).await;
+    let (back, freed) = Box::pin(reclaiming(&fleet, &other, work)).await;
     assert_eq!(back.state(), State::Succeeded, "{back:#?}");
     assert!(freed > u64::try_from(SIZE).unwrap() * FILES / 3, "{freed} bytes freed");
     assert_filled(&root(&fleet), 2 * FILES / 3);

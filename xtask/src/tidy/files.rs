@@ -82,7 +82,10 @@ fn is_root(path: &Path) -> bool {
 
 /// The sources that a build script names, as paths below its own folder.
 fn named(text: &str) -> Vec<PathBuf> {
-    text.split('"').filter(|string| string.ends_with(".rs")).map(PathBuf::from).collect()
+    text.split('"')
+        .map(PathBuf::from)
+        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
+        .collect()
 }
 
 /// The modules that a file declares, as paths below its own folder; those inside inline modules too.

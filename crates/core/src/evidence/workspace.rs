@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// What a request says besides its path.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that a request says or not")]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
     /// Use this snapshot and no other.

@@ -190,7 +190,9 @@ fn of_merged(merged: &[Merged]) -> String {
 pub fn again(data: Part, event: &RefillEvent) -> Option<Part> {
     use RefillEvent as E;
     Some(match (event, data) {
-        (E::ComparedAgain { count: 0, .. }, data) => data,
+        // What is owed already is owed, whatever else there may be.
+        (E::ComparedAgain { count: 0, .. }, data)
+        | (E::NotCompared(_), data @ (Part::Partly { .. } | Part::Pending(_))) => data,
         (E::ComparedAgain { differing, count }, Part::Restored { snapshot, begun }) => {
             Part::Partly { snapshot, begun, owed: owed(differing, *count) }
         }
@@ -202,8 +204,6 @@ pub fn again(data: Part, event: &RefillEvent) -> Option<Part> {
             Part::Pending(before.into_iter().chain(owed(differing, *count)).collect())
         }
         (E::ComparedAgain { differing, count }, _) => Part::Pending(owed(differing, *count)),
-        // What is owed already is owed, whatever else there may be.
-        (E::NotCompared(_), data @ (Part::Partly { .. } | Part::Pending(_))) => data,
         (E::NotCompared(why), _) => Part::Unproven(*why),
         _ => return None,
     })

@@ -164,6 +164,7 @@ impl Saga for Restore {
         State::Accepted
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: an arm for each of its rows")]
     fn apply(state: State, event: &Event) -> Result<State, IllegalEvent> {
         use Event as E;
         use State as S;

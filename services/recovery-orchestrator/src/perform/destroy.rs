@@ -17,7 +17,7 @@ impl Perform for Destroy {
     async fn perform(step: Step, state: &State, run: &Run) -> Result<Performed<Event>, Error> {
         match (step, state) {
             (Step::Claim, _) => {
-                let claim = record::claim(run, pb::sandbox::State::Destroying).await?;
+                let claim = Box::pin(record::claim(run, pb::sandbox::State::Destroying)).await?;
                 Ok(Performed::Event(claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
                     etag: claim.etag,
                     entry: claim.entry,

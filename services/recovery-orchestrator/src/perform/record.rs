@@ -139,10 +139,12 @@ pub(super) fn note_restored(
     match data {
         Some(Part::Restored { .. }) if whole && asked.snapshot.is_some() => pending.clear(),
         Some(Part::Restored { .. }) if whole => pending.retain(|name| name != from.as_str()),
-        Some(Part::Pending(owed)) if owed.iter().any(is_of_a_file) => {
-            if pending.len() < MAX_PENDING && !pending.iter().any(|name| name == from.as_str()) {
-                pending.push(from.to_string());
-            }
+        Some(Part::Partly { owed, .. } | Part::Pending(owed))
+            if owed.iter().any(is_of_a_file)
+                && pending.len() < MAX_PENDING
+                && !pending.iter().any(|name| name == from.as_str()) =>
+        {
+            pending.push(from.to_string());
         }
         _ => {}
     }

@@ -31,7 +31,7 @@ impl Perform for StaleRecovery {
     async fn perform(step: Step, state: &State, run: &Run) -> Result<Performed<Event>, Error> {
         let on = run.target();
         match (step, state) {
-            (Step::Claim, _) => claim(run).await,
+            (Step::Claim, _) => Box::pin(claim(run)).await,
             (Step::StopLeftover, _) => stop_leftover(run).await,
             (Step::Capture(CaptureStep::Take), State::Salvaging { capture, .. }) => {
                 take(run, capture).await
@@ -121,7 +121,7 @@ impl Perform for StaleRecovery {
 
 async fn claim(run: &Run) -> Result<Performed<Event>, Error> {
     let inputs = &run.header.plan.inputs;
-    let claim = record::claim(run, pb::sandbox::State::Recovering).await?;
+    let claim = Box::pin(record::claim(run, pb::sandbox::State::Recovering)).await?;
     Ok(Performed::Event(claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
         etag: claim.etag,
         entry: claim.entry,

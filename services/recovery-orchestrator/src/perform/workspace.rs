@@ -379,7 +379,7 @@ async fn to_save(
     let Some(chosen) = written else { return Ok(Ok(rules)) };
     Ok(adapter.manifest(&chosen.saved.name).await.and_then(|manifest| {
         let written = manifest.rules.ok_or(Cause::SnapshotUnusable)?;
-        Ok(rules::both(rules, written))
+        Ok(rules::both(rules, &written))
     }))
 }
 

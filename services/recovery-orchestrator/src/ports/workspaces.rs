@@ -218,7 +218,7 @@ impl Adapter {
         while let Some(piece) = pieces.message().await? {
             hasher.update(&piece.content);
         }
-        Ok(Some(Sha256(hex(&hasher.finalize()))))
+        Ok(Some(Sha256(hex::encode(hasher.finalize()))))
     }
 
     /// What the host's container runtime holds of an incarnation.
@@ -563,10 +563,6 @@ fn refused<T>(status: &Status) -> Ended<T> {
         Effect::Applied(()) => Ended::Lost(Cause::AdapterFailed),
         Effect::MaybeApplied(cause) => Ended::Lost(cause),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_salvors(status: &Status, code: Code) -> bool {

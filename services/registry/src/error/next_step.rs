@@ -82,6 +82,7 @@ impl NextStep {
     }
 
     /// The command, and what has to be seen to.
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per step")]
     const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::Status => ("salvor status", ""),

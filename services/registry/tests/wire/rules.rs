@@ -138,6 +138,7 @@ fn status() -> SnapshotStatus {
         last_complete_bytes: 7,
         last_complete_live_id: "6f0f2f6e-2d67-4c8e-9d2c-0d8b1a3f9a10".into(),
         last_attempt_time: Some(timestamp(9_000)),
+        pending_restores: vec![snapshot("c")],
         last_attempt_problem: "one root was unreadable:\n/sandbox/x".into(),
         last_drill: Some(DrillResult {
             snapshot: snapshot("b"),

@@ -258,6 +258,7 @@ fn a_prune_moves_as_its_table_says() {
     });
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn a_restore_moves_as_its_table_says() {
     use restore::{Event as E, Restore};
@@ -307,9 +308,13 @@ fn a_restore_moves_as_its_table_says() {
                 let how = filling.strip_prefix("filling ")?.trim_end_matches(", saved");
                 if refill(how, event)? == "settled" { "settled" } else { "filling" }
             }
-            ("proving policy", E::Proof(ProofEvent::Intended(Proof::Policy)))
-            | ("proving posture", E::Proof(ProofEvent::Intended(Proof::Posture)))
-            | ("proving policy", E::Proof(ProofEvent::Established(Proof::Policy, _))) => "proving",
+            (
+                "proving policy",
+                E::Proof(
+                    ProofEvent::Intended(Proof::Policy) | ProofEvent::Established(Proof::Policy, _),
+                ),
+            )
+            | ("proving posture", E::Proof(ProofEvent::Intended(Proof::Posture))) => "proving",
             ("proving posture", E::Proof(ProofEvent::Established(Proof::Posture, _))) => "settled",
             ("proving policy" | "proving posture" | "settled", E::Vanished) => "rolled_back",
             (filling, E::Vanished) if filling.starts_with("filling") => "rolled_back",

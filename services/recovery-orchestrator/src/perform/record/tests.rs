@@ -27,7 +27,7 @@ fn a_snapshot_is_owed_from_until_it_came_back_whole_or_another_was_chosen() {
     let part = Asked { paths: vec![SandboxPath("/sandbox/a".into())], ..chosen.clone() };
     let keeping = Asked { mode: RestoreMode::SkipExisting, ..chosen.clone() };
     let first = (&auto, "a", differs());
-    assert_eq!(owed(&[first.clone()]), ["a"]);
+    assert_eq!(owed(std::slice::from_ref(&first)), ["a"]);
     assert_eq!(owed(&[first.clone(), first.clone()]), ["a"]);
     // The damaged workspace was captured whole and came back whole: "a" has what it lacks.
     assert_eq!(owed(&[first.clone(), (&auto, "b", whole("b"))]), ["a"]);

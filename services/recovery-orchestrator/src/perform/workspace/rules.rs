@@ -7,9 +7,9 @@ use salvor_core::id::SandboxPath;
 use salvor_proto::registry::v1::SnapshotRules;
 
 /// The record's rules, widened to all that a snapshot taken by `written` may touch.
-pub(super) fn both(record: SnapshotRules, written: SnapshotRules) -> SnapshotRules {
-    let roots = outermost(record.roots.iter().chain(&written.roots));
-    let excludes = if means_the_same(&record, &written) {
+pub(super) fn both(record: SnapshotRules, written: &SnapshotRules) -> SnapshotRules {
+    let roots = outermost(&record.roots.iter().chain(&written.roots).collect::<Vec<_>>());
+    let excludes = if means_the_same(&record, written) {
         let left_by_both = |pattern: &String| written.excludes.contains(pattern);
         record.excludes.iter().filter(|pattern| left_by_both(pattern)).cloned().collect()
     } else {
@@ -32,12 +32,12 @@ fn means_the_same(one: &SnapshotRules, other: &SnapshotRules) -> bool {
 }
 
 /// Each directory once, without those below another.
-fn outermost<'a>(roots: impl Iterator<Item = &'a String> + Clone) -> Vec<String> {
+fn outermost(roots: &[&String]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
-    for root in roots.clone() {
-        let covered = roots.clone().any(|above| above != root && is_in(root, above));
-        if !covered && !kept.contains(root) {
-            kept.push(root.clone());
+    for root in roots {
+        let covered = roots.iter().any(|above| above != root && is_in(root, above));
+        if !covered && !kept.contains(*root) {
+            kept.push((*root).clone());
         }
     }
     kept
@@ -78,7 +78,7 @@ mod tests {
             ((&["/a"], &["x"]), (&["/a"], &["x", "!x/y"]), (&["/a"], &[])),
             ((&["/a"], &["!x/y", "x"]), (&["/a"], &["x", "!x/y"]), (&["/a"], &[])),
         ] {
-            let made = both(rules(record.0, record.1), rules(written.0, written.1));
+            let made = both(rules(record.0, record.1), &rules(written.0, written.1));
             assert_eq!(made, rules(expected.0, expected.1), "{record:?} {written:?}");
         }
     }
@@ -93,6 +93,6 @@ mod tests {
         };
         let record = SnapshotRules { quiesce: hooks("now"), ..rules(&["/a"], &[]) };
         let written = SnapshotRules { quiesce: hooks("then"), ..rules(&["/a"], &[]) };
-        assert_eq!(both(record, written).quiesce, hooks("now"));
+        assert_eq!(both(record, &written).quiesce, hooks("now"));
     }
 }

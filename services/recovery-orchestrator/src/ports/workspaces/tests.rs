@@ -12,6 +12,8 @@ fn found(begun: u64) -> Snapshot {
         complete: true,
         begun: Timestamp(begun),
         covered: Vec::new(),
+        excludes: Vec::new(),
+        as_sealed: Vec::new(),
         files: 0,
         bytes: 0,
     }

@@ -92,6 +92,7 @@ pub(super) fn journaled(name: &str, saga: SagaKind) -> Journaled {
         cancellable: false,
         parks: 0,
         taken: None,
+        merged: Vec::new(),
     };
     Journaled {
         name: name.to_owned(),

@@ -352,6 +352,11 @@ fn doom(e: &mut Evidence, change: fn(&mut Doomed)) {
     e.doomed = Fact::known(vec![doomed], ago(50));
 }
 
+const LAST_OLD: &str = "gateways/lab/snapshots/01d is what the workspace would be brought back \
+                        from: it is the newest complete one, or the record names it";
+const LAST_NEW: &str = "gateways/lab/snapshots/5a17 is what the workspace would be brought back \
+                        from: it is the newest complete one, or the record names it";
+
 pub(super) fn about_deleting() -> Vec<Case> {
     let go = |denial, reason, sentence, spoil| {
         case("named_snapshots_can_go", denial, reason, sentence, spoil)
@@ -359,10 +364,6 @@ pub(super) fn about_deleting() -> Vec<Case> {
     let last = |name: &str, sentence, spoil| {
         go(Denial::LastSnapshot { name: name.into() }, "LAST_SNAPSHOT", sentence, spoil)
     };
-    const LAST_OLD: &str = "gateways/lab/snapshots/01d is what the workspace would be brought back \
-                            from: it is the newest complete one, or the record names it";
-    const LAST_NEW: &str = "gateways/lab/snapshots/5a17 is what the workspace would be brought back \
-                            from: it is the newest complete one, or the record names it";
     let other = "gateways/lab/workspaces/default/sandboxes/other";
     vec![
         go(

@@ -47,6 +47,7 @@ impl Model for Stale {
         ]
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: an arm for each step")]
     fn perform(world: &mut World, state: &State, step: Step, fault: Fault) -> Performed<Self> {
         match (step, state) {
             (Step::Claim, _) => write(fault).map(|()| claim(world)),
