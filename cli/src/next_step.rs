@@ -42,6 +42,8 @@ pub(crate) enum NextStep {
     ListWide,
     /// See those of the sandbox that is meant.
     ListOfMeant,
+    /// See those of one sandbox.
+    ListOne,
     /// Name a snapshot in full.
     NameSnapshot,
     /// Read the snapshot for longer.
@@ -85,7 +87,7 @@ pub(crate) enum NextStep {
 impl NextStep {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Help,
         Self::List,
         Self::NameOne,
@@ -104,6 +106,7 @@ impl NextStep {
         Self::ProbeGateway,
         Self::ListWide,
         Self::ListOfMeant,
+        Self::ListOne,
         Self::NameSnapshot,
         Self::VerifyLonger,
         Self::NameForRules,
@@ -164,6 +167,9 @@ impl NextStep {
             Self::ProbeGateway => ("salvor gateways probe", ""),
             Self::ListWide => ("salvor snapshot list --wide", ""),
             Self::ListOfMeant => ("salvor snapshot list --wide", "of the sandbox that is meant"),
+            Self::ListOne => {
+                ("salvor snapshot list --all --wide", "name those of one sandbox at a time")
+            }
             Self::NameSnapshot => (
                 "salvor snapshot list --wide",
                 "name it in full, gateways/GATEWAY/snapshots/ID, or add --of NAME",

@@ -108,9 +108,11 @@ impl NextStep {
             Self::ListSnapshots => ("salvor snapshot list", ""),
             Self::ShowSnapshot => ("salvor snapshot show", "says what it holds and what it lacks"),
             Self::TakeSnapshot => ("salvor snapshot create", ""),
-            Self::TakeAnother => {
-                ("salvor snapshot create", "once it is there, the older one can go")
-            }
+            Self::TakeAnother => (
+                "salvor snapshot create",
+                "once it is there, the older one can go; or give it up: salvor snapshot delete SNAPSHOT \
+                 --allow-last",
+            ),
             Self::CorrectRoots => {
                 ("salvor snapshot rules", "correct its roots, or wait until they are there")
             }

@@ -247,10 +247,8 @@ fn last(target: &RecordName, name: &SnapshotName) -> Error {
         "{name} is the newest complete snapshot of {target}: without it the workspace cannot be \
          brought back as it last was. Nothing was deleted"
     );
-    Error::new(Code::Refused, "LAST_SNAPSHOT", text).next_step(format!(
-        "{}; or give it up: salvor snapshot delete {name} --allow-last",
-        NextStep::TakeAnother.of(&target.to_string())
-    ))
+    Error::new(Code::Refused, "LAST_SNAPSHOT", text)
+        .next_step(NextStep::TakeAnother.of(&target.to_string()))
 }
 
 fn retention(rules: Option<Retention>) -> Result<Retention, Error> {

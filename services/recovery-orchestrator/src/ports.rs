@@ -7,6 +7,7 @@
 mod adapter;
 mod causes;
 mod registry;
+mod snapshots;
 mod workspaces;
 
 pub(crate) use causes::of_repository;

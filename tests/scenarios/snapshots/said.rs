@@ -7,7 +7,7 @@ use salvor_proto::{
 };
 use salvor_testkit::Fleet;
 
-use super::{FILE, ask, drilled, given, listed, options, read, restore, rules, snapshot};
+use super::{FILE, ask, drills::drilled, given, listed, options, read, restore, rules, snapshot};
 use crate::{
     given::{lab, output, recorded, steps, write},
     support::reason,

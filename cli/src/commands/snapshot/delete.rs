@@ -12,6 +12,7 @@ use crate::commands::confirm::{can_ask, label, typed};
 use crate::commands::request_id;
 use crate::commands::work::see_through;
 use crate::exit::{Exit, Failure};
+use crate::next_step::NextStep;
 use crate::output::Output;
 use crate::{render, resolve};
 
@@ -56,9 +57,7 @@ async fn of_one(clients: &Clients, args: &DeleteArgs) -> Result<(String, Vec<Str
         (first, second) => {
             let of = first.into_iter().chain(second).collect::<Vec<_>>().join(" and ");
             let message = format!("they are snapshots of {of}; nothing was deleted");
-            Err(Failure::usage("SEVERAL_SANDBOXES", message).next(
-                "name those of one sandbox at a time: salvor snapshot list NAME --all --wide",
-            ))
+            Err(Failure::usage("SEVERAL_SANDBOXES", message).next(NextStep::ListOne.of("")))
         }
     }
 }

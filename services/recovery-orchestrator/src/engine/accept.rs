@@ -198,7 +198,7 @@ impl Engine {
             let message =
                 format!("what a prune of {} would delete is not known: {detail}", ask.name);
             Error::new(Code::Unavailable, "PRUNE_NOT_FORESEEN", message)
-                .next_step(format!("salvor snapshot prune {} --validate-only", ask.name))
+                .next_step(NextStep::PreviewPrune.of(&ask.name.to_string()))
         };
         let adapter = self.world().adapter(&ask.name).await?.1;
         let adapter = adapter.map_err(|(_, detail)| unknown(&detail))?;

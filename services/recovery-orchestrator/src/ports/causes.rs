@@ -111,6 +111,9 @@ mod tests {
 
     use super::*;
 
+    /// No reason of this version.
+    const NEWER: &str = "a word of a newer adapter";
+
     #[test]
     fn what_will_not_pass_by_itself_is_not_told_as_a_failing_gateway() {
         for (reason, cause) in [
@@ -145,7 +148,7 @@ mod tests {
             "OPERATIONS_FULL",
             "SERVING_NOT_SURE",
             "SERVER_DRAINING",
-            "A_WORD_OF_A_NEWER_ADAPTER",
+            NEWER,
         ] {
             assert!(of_failure(reason).may_pass(), "{reason}");
         }
@@ -161,7 +164,7 @@ mod tests {
             (Code::Invalid, "INVALID_FIELD", Cause::Invalid),
             (Code::Unavailable, "REPOSITORY_PASSWORD_WRONG", Cause::PasswordWrong),
             (Code::DataLoss, "SNAPSHOT_UNREADABLE", Cause::SnapshotUnusable),
-            (Code::Refused, "A_WORD_OF_A_NEWER_ADAPTER", Cause::Denied),
+            (Code::Refused, NEWER, Cause::Denied),
         ] {
             let status = Status::from(Error::new(code, reason, "text"));
             assert_eq!(of_status::<()>(&status), Effect::NotApplied(cause), "{reason}");

@@ -26,6 +26,8 @@ pub enum NextStep {
     Recover,
     /// Read the plan as it is now.
     Plan,
+    /// Look what a prune would take away.
+    PreviewPrune,
     /// Record the sandbox.
     Adopt,
     /// Record it once it is there.
@@ -48,7 +50,7 @@ pub enum NextStep {
 
 impl NextStep {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ListRecoveries,
         Self::ListOpen,
         Self::Wait,
@@ -56,6 +58,7 @@ impl NextStep {
         Self::RunThatVersion,
         Self::Recover,
         Self::Plan,
+        Self::PreviewPrune,
         Self::Adopt,
         Self::AdoptOnceCreated,
         Self::AdoptOnceReady,
@@ -86,6 +89,7 @@ impl NextStep {
             ),
             Self::Recover => ("salvor recover", ""),
             Self::Plan => ("salvor plan", ""),
+            Self::PreviewPrune => ("salvor snapshot prune --validate-only", ""),
             Self::Adopt => ("salvor adopt", ""),
             Self::AdoptOnceCreated => ("salvor adopt", "once it was created on the gateway"),
             Self::AdoptOnceReady => ("salvor adopt", "once it is READY"),

@@ -2,6 +2,8 @@
 
 use salvor_proto::time::timestamp;
 
+use salvor_core::id::LiveId;
+
 use super::*;
 
 fn found(begun: u64) -> Snapshot {
