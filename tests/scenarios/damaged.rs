@@ -115,6 +115,14 @@ async fn each_is_found(
     }
 }
 
+/// The snapshot itself, which the record names: that it cannot be read, or is not there, is not that there is none.
+const ITSELF: [(&str, Harm, &str); 4] = [
+    ("snapshots", Harm::Gone, "SNAPSHOTS_GONE"),
+    ("snapshots", Harm::Cut, "SNAPSHOT_UNREADABLE"),
+    ("snapshots", Harm::Empty, "SNAPSHOT_UNREADABLE"),
+    ("snapshots", Harm::Flipped(7), "SNAPSHOT_UNREADABLE"),
+];
+
 /// What is wrong with what a snapshot needs: found by reading all of it, before anything is done.
 const UNDER_IT: [(&str, Harm, &str); 8] = [
     ("index", Harm::Gone, "SNAPSHOT_DAMAGED"),
@@ -133,10 +141,7 @@ async fn t13_a_rebuild_deletes_nothing_for_a_snapshot_that_is_damaged() {
     snapshot(&fleet, &name).await;
     failed(&fleet).await;
     each_is_found(&fleet, &name, REBUILD, &UNDER_IT).await;
-    // One that cannot be read, or is not there, is none.
-    let it_itself = [Harm::Gone, Harm::Cut, Harm::Empty, Harm::Flipped(7)];
-    let it_itself = it_itself.map(|harm| ("snapshots", harm, "NO_COMPLETE_SNAPSHOT"));
-    each_is_found(&fleet, &name, REBUILD, &it_itself).await;
+    each_is_found(&fleet, &name, REBUILD, &ITSELF).await;
     assert_eq!(read(&root(&fleet)), tree, "what there is of it is still there");
     let ended = fleet.recover(&name, REBUILD).await.unwrap();
     is_as_it_was(&fleet, &name, &ended, &tree).await;
@@ -149,6 +154,7 @@ async fn t13_a_lost_sandbox_is_not_made_for_a_snapshot_that_is_damaged() {
     snapshot(&fleet, &name).await;
     lose(&fleet, "coder").await;
     each_is_found(&fleet, &name, AUTO, &UNDER_IT).await;
+    each_is_found(&fleet, &name, AUTO, &ITSELF).await;
     let ended = fleet.recover(&name, AUTO).await.unwrap();
     is_as_it_was(&fleet, &name, &ended, &tree).await;
     fleet.stop().await;
@@ -246,7 +252,7 @@ async fn full_disk() {
     let ballast = disk.join("ballast");
     mounts::fill(&ballast);
     let before = recorded(&fleet, &name).await;
-    assert_eq!(refused_for(&fleet, &name, REBUILD).await, "SNAPSHOT_FAILED");
+    assert_eq!(refused_for(&fleet, &name, REBUILD).await, "REPOSITORY_FULL");
     is_untouched(&fleet, &name, &before, &tree).await;
 
     // What is lost comes back from what was saved before, which needs no room.

@@ -86,7 +86,7 @@ async fn t18_what_a_parked_recovery_goes_by_is_refused_to_others_and_the_rest_is
     for refused in [refused, undeleted] {
         let said = (refused.code(), reason(&refused));
         assert_eq!(said, (Code::FailedPrecondition, "RECORD_NOT_ACTIVE".to_owned()));
-        let list = format!("salvor recoveries list --sandbox {name} --open");
+        let list = format!("salvor recoveries list --open --sandbox {name}");
         assert!(next_step(&refused).starts_with(&list), "{refused:?}");
     }
     let marked = update(&fleet, labelled(marked), "labels", 0).await.unwrap();

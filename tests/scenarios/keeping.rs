@@ -12,7 +12,7 @@ use salvor_testkit::Fleet;
 use tonic::{Code, Status};
 
 use crate::{
-    given::{lab, lose, next_step, write},
+    given::{lab, lose, next_step, output, verdict, write},
     snapshots::{FILE, given, listed, options, read, restore, restored, rules, snapshot, waiting},
     support::{AUTO, reason},
 };
@@ -98,6 +98,36 @@ async fn t02_what_a_prune_would_do_is_shown_by_whoever_does_it() {
     let look = pb::PruneSandboxSnapshotsRequest { validate_only: true, ..prune(&name, 1) };
     let unknown = fleet.recovery.clone().prune_sandbox_snapshots(look).await.unwrap_err();
     assert_eq!(unknown.code(), Code::Unavailable, "{unknown:?}");
+    fleet.stop().await;
+}
+
+/// A sandbox cannot be brought back from a part of it, however new that is.
+#[tokio::test]
+async fn t13_snapshots_of_a_part_push_no_whole_one_out() {
+    let fleet = Fleet::start(options()).await.unwrap();
+    let (name, id) = given(&fleet, registry::SnapshotRules { keep_last: 1, ..rules() }).await;
+    write(&fleet, "coder", &id, FILE, "whole").await;
+    output(&fleet, "coder", &id, &["mkdir", "/sandbox/part"]).await;
+    let whole = snapshot(&fleet, &name).await;
+    let mut parts = Vec::new();
+    for _ in 0..2 {
+        let request = pb::SnapshotSandboxRequest {
+            name: name.clone(),
+            roots: vec!["/sandbox/part".into()],
+            ..Default::default()
+        };
+        let answer = fleet.recovery.clone().snapshot_sandbox(request).await.unwrap().into_inner();
+        let ended = fleet.wait(&answer.recovery.unwrap().name).await.unwrap();
+        parts.insert(0, ended.result.unwrap().snapshot_taken);
+    }
+    assert_eq!(listed(&fleet, true).await, [&*parts[0], &*whole], "each is the last of its like");
+    lose(&fleet, "coder").await;
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
+    let ended = fleet.recover(&name, AUTO).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    let result = ended.result.unwrap();
+    assert_eq!(result.snapshot_restored, whole);
+    assert_eq!(read(&fleet, "coder", &result.live_id, FILE).await, "whole");
     fleet.stop().await;
 }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use salvor_devgateway::{Call, Dialect, Effect, Fault};
+use salvor_devgateway::{Call, Dialect, Effect, Fault, SandboxView};
 use salvor_proto::{
     gateway::v1 as gateway,
     recovery::v1::{self as pb, part::Outcome, recovery::State},
@@ -235,6 +235,38 @@ async fn t02_again_and_again() {
         is_as_it_was(&fleet, &name, &ended, &tree).await;
         assert_eq!(snapshots(&fleet, true).await.len(), round);
     }
+    fleet.stop().await;
+}
+
+/// Created, and failed before it was ready, three times over: it waits then, and goes on by itself once the image is there.
+#[tokio::test]
+async fn t08_what_never_becomes_ready_is_not_made_anew_for_ever() {
+    let options = Options { time_scale: 0.2, ..with_snapshots(Dialect::V0_0) };
+    let (fleet, name, tree) = at_work(options).await;
+    let control = lab(&fleet).control.clone();
+    let old = control.sandbox("coder").unwrap().id;
+    let failing = tokio::spawn({
+        let control = control.clone();
+        async move {
+            let mut before = old;
+            for _ in 0..3 {
+                let another = |view: Option<&SandboxView>| view.is_some_and(|v| v.id != before);
+                assert!(control.wait("coder", another, PATIENCE).await.1);
+                before = control.sandbox("coder").unwrap().id;
+                control.fail("coder", "ImagePullFailed", "no such image").await.unwrap();
+            }
+        }
+    });
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    let parked = reaches(&fleet, &open.name, State::Parked).await;
+    failing.await.unwrap();
+    assert_eq!(parked.failure.as_ref().unwrap().reason, "NOT_READY_IN_TIME");
+    let failed = steps(&parked).into_iter().filter(|step| *step == ("await_ready", "failed"));
+    assert_eq!(failed.count(), 3, "{:?}", steps(&parked));
+
+    let ended = reaches(&fleet, &open.name, State::Succeeded).await;
+    is_as_it_was(&fleet, &name, &ended, &tree).await;
+    assert_eq!(snapshots(&fleet, true).await.len(), 1, "no second snapshot");
     fleet.stop().await;
 }
 

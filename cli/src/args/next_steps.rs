@@ -242,7 +242,8 @@ fn of_the_orchestrator() {
             | Step::AdoptOnceCreated
             | Step::AdoptOnceReady
             | Step::Recover
-            | Step::Plan => NAME,
+            | Step::Plan
+            | Step::PreviewPrune => NAME,
             _ => "",
         }));
     }
@@ -278,6 +279,7 @@ fn of_the_registry() {
             | Step::AddKey
             | Step::RenewMaterial
             | Step::LeaveIt
+            | Step::AwaitRecovery
             | Step::AcquireLease
             | Step::SnapshotEntryAgain
             | Step::OfAnEarlierRecord => NAME,

@@ -105,7 +105,7 @@ async fn confirm(
     let refused = |message: String| Failure::new(Exit::Refused, "NOT_CONFIRMED", message);
     if !can_ask(output) {
         let message = format!("a restore overwrites what is in {name}; nothing was changed");
-        return Err(refused(message).next(args.agreed(name, &request.snapshot)));
+        return Err(refused(message).next(args.agreed(&request.name, &request.snapshot)));
     }
     let settle = request.settle_timeout.as_ref().map(salvor_proto::time::plain);
     let dry = RestoreSandboxRequest { validate_only: true, ..request.clone() };

@@ -175,6 +175,24 @@ impl User {
         )
     }
 
+    /// Starts a sandbox that is stopped.
+    ///
+    /// # Errors
+    /// As the gateway says.
+    pub async fn start(&self, name: &str) -> Result<(), Status> {
+        call!(
+            self,
+            start_sandbox,
+            v0_0::StartSandboxRequest { name: name.to_owned(), workspace: self.workspace.clone() },
+            v0_1::StartSandboxRequest {
+                name: name.to_owned(),
+                workspace_scope: Some(self.scope()),
+                ..Default::default()
+            },
+            |_answer| Ok(())
+        )
+    }
+
     /// Deletes a sandbox.
     ///
     /// # Errors

@@ -179,6 +179,7 @@ impl Service {
             sandbox: request.sandbox.unwrap_or_default(),
             rules,
             in_use: request.in_use,
+            roots: request.roots,
             validate_only: request.validate_only,
             now: self.clock.now_ms(),
         };

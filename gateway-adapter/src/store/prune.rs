@@ -4,6 +4,7 @@
 //! process, whose index is from before, still finds them; within this process reclaiming and whatever reads or captures
 //! exclude each other. restic's own locks are not taken: do not run `restic prune` beside an adapter.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(crate) struct Prune {
     pub rules: Retention,
     /// Names of those that stay in any case.
     pub in_use: Vec<String>,
+    /// What a snapshot has to cover to count among those that the sandbox would be brought back from.
+    pub roots: Vec<String>,
     /// Delete nothing.
     pub validate_only: bool,
     /// In milliseconds since the epoch.
@@ -50,6 +53,7 @@ pub(super) fn prune(opened: &Opened, prune: &Prune) -> Result<pb::PruneReport, S
         name: snapshot.name.clone(),
         begun: snapshots::begun(snapshot),
         complete: snapshot.state() == pb::snapshot::State::Complete,
+        whole: covers(snapshot, &prune.roots),
         in_use: prune.in_use.contains(&snapshot.name),
     });
     let mut report = pb::PruneReport::default();
@@ -67,6 +71,12 @@ pub(super) fn prune(opened: &Opened, prune: &Prune) -> Result<pb::PruneReport, S
         report.kept.push(pb::prune_report::KeptSnapshot { name, because });
     }
     Ok(report)
+}
+
+/// Whether each of these directories was read to its end, itself or with one above it.
+fn covers(snapshot: &pb::Snapshot, roots: &[String]) -> bool {
+    let read = snapshot.coverage.as_ref().map_or(&[][..], |coverage| &coverage.covered_roots);
+    roots.iter().all(|root| read.iter().any(|above| Path::new(root).starts_with(above)))
 }
 
 fn delete(opened: &Opened, name: &str, validate_only: bool) -> Result<(), StoreError> {

@@ -1,7 +1,8 @@
 //! Which snapshots stay.
 //!
 //! Invariants: the newest complete snapshot stays, and so does each that is in use, whatever the rules say; a complete one goes
-//! only when no rule keeps it. Times are UTC. Deliberately absent: a clock and a repository.
+//! only when no rule keeps it. One of a part of the workspace is judged among its like, so that it never takes the place of one
+//! that the sandbox could be brought back from. Times are UTC. Deliberately absent: a clock and a repository.
 
 use std::collections::HashSet;
 
@@ -23,6 +24,8 @@ pub(super) struct Held {
     pub begun: u64,
     /// Whether it may be selected.
     pub complete: bool,
+    /// Whether it covers all that the record declares.
+    pub whole: bool,
     /// Whether something refers to it.
     pub in_use: bool,
 }
@@ -38,7 +41,16 @@ pub(super) struct Verdict {
 
 /// The verdict on each, newest first. An incomplete snapshot goes only if a complete one is newer, and it is older than seven
 /// days or not among the five newest incomplete ones: until then it may be all that there is to salvage.
-pub(super) fn verdicts(mut held: Vec<Held>, rules: &Retention, now: u64) -> Vec<Verdict> {
+pub(super) fn verdicts(held: Vec<Held>, rules: &Retention, now: u64) -> Vec<Verdict> {
+    let (parts, whole) = held.into_iter().partition(|held| held.complete && !held.whole);
+    let mut verdicts = among(whole, rules, now);
+    verdicts.extend(among(parts, rules, now));
+    verdicts.sort_by(|(a, _), (b, _)| b.cmp(a));
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+/// The verdicts among some that are alike, each with when it began.
+fn among(mut held: Vec<Held>, rules: &Retention, now: u64) -> Vec<(u64, Verdict)> {
     held.sort_by(|a, b| (b.begun, &b.name).cmp(&(a.begun, &a.name)));
     let newest = held.iter().find(|held| held.complete).map(|held| held.begun);
     let mut periods = [
@@ -70,7 +82,7 @@ pub(super) fn verdicts(mut held: Vec<Held>, rules: &Retention, now: u64) -> Vec<
         if held.in_use {
             because.push("in use".to_owned());
         }
-        Verdict { name: held.name, because }
+        (held.begun, Verdict { name: held.name, because })
     };
     held.into_iter().map(verdict).collect()
 }

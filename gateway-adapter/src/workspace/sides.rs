@@ -365,7 +365,7 @@ mod tests {
             let stopped = Live::read_some(&Many(20), &rules, &handle, at_most).await.unwrap_err();
             let Stopped::Refused(error) = stopped else { panic!("{stopped}") };
             assert_eq!(error.reason(), "TOO_MANY_ENTRIES");
-            let said = format!("more than the {at_most} entries that can be compared");
+            let said = format!("more than the {at_most} entries that are compared at once");
             assert!(error.message().contains(&said), "{error}");
         }
     }

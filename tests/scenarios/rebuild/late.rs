@@ -1,20 +1,20 @@
 //! T02, T16: what is written between the snapshot and the delete, and what a start-up writes over after the restore.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use salvor_devgateway::{Dialect, Effect, Fault};
+use salvor_devgateway::{Call, Dialect, Effect, Fault, Phase};
 use salvor_proto::{
     recovery::v1::{self as pb, part::Outcome, recovery::State},
     registry::v1 as registry,
 };
-use salvor_testkit::{Fleet, Options};
+use salvor_testkit::{Fleet, Options, wait::PATIENCE};
 
 use super::{
-    DELETE_AND_CREATE, is_as_it_was, is_untouched, read, root, rules, snapshots, with_snapshots,
-    work_in,
+    DELETE_AND_CREATE, asked, at_work, is_as_it_was, is_untouched, of_rebuild, planned, read,
+    rebuild_of, root, rules, snapshots, with_snapshots, work_in,
 };
 use crate::{
-    given::{adopted_as, adoption, lab, mutations, recorded, steps},
+    given::{adopted_as, adoption, lab, mutations, recorded, steps, stop},
     support::REBUILD,
 };
 
@@ -154,5 +154,31 @@ async fn t02_a_start_up_that_overwrites_what_was_restored_is_named() {
     let said = &data.message;
     assert!(said.contains("/sandbox/marker.txt") && said.contains("CHANGED_SINCE"), "{said}");
     assert!(!said.contains("made-since"), "what was made since is nobody's loss: {said}");
+    fleet.stop().await;
+}
+
+/// It could not be read when its loss was accepted. While the delete was in doubt its user has started it: now it has files that
+/// somebody works on, and nobody has given those up.
+#[tokio::test]
+async fn t16_what_has_come_alive_since_its_loss_was_accepted_is_not_deleted() {
+    let options =
+        Options { mutation_timeout: Duration::from_secs(2), ..with_snapshots(Dialect::V0_0) };
+    let (fleet, name, tree) = at_work(options).await;
+    stop(&fleet, "coder").await;
+    let plan = planned(&fleet, of_rebuild(&name)).await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("DeleteSandbox", Effect::Drop).times(1));
+    let request = pb::RecoverSandboxRequest { accept_data_loss: plan.digest, ..rebuild_of(&name) };
+    let (ended, ()) = tokio::join!(asked(&fleet, request), async {
+        let deletes = |call: &Call| call.method == "DeleteSandbox";
+        assert!(control.wait_for_call(deletes, PATIENCE).await.is_some());
+        lab(&fleet).user.start("coder").await.unwrap();
+        assert!(control.wait_phase("coder", Phase::Ready, PATIENCE).await);
+    });
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    let failure = ended.failure.unwrap();
+    assert_eq!(failure.reason, "WORKSPACE_KEEPS_CHANGING", "{}", failure.message);
+    assert_eq!(mutations(&fleet), ["DeleteSandbox", "StartSandbox"], "and the delete was dropped");
+    assert_eq!(read(&root(&fleet)), tree);
     fleet.stop().await;
 }

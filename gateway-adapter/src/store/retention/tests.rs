@@ -6,7 +6,7 @@ use super::*;
 const NOW: u64 = 1_783_339_200_000;
 
 fn held(name: &str, age: u64, complete: bool) -> Held {
-    Held { name: name.into(), begun: NOW - age, complete, in_use: false }
+    Held { name: name.into(), begun: NOW - age, complete, whole: true, in_use: false }
 }
 
 fn rules(last: i32, hourly: i32, daily: i32, weekly: i32) -> Retention {
@@ -20,6 +20,18 @@ fn kept(held: Vec<Held>, rules: &Retention) -> Vec<(String, Vec<String>)> {
 
 fn names(held: Vec<Held>, rules: &Retention) -> String {
     kept(held, rules).into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn a_part_of_a_workspace_takes_no_place_of_the_whole() {
+    let part = |name, age| Held { whole: false, ..held(name, age, true) };
+    let history =
+        || vec![part("a", 1), part("b", 2), held("c", 3, true), part("d", 4), held("e", 5, true)];
+    for (last, expected) in [(1, "ac"), (2, "abce"), (3, "abcde")] {
+        assert_eq!(names(history(), &rules(last, 0, 0, 0)), expected, "{last}");
+    }
+    // Nor does it stand for what an incomplete one may be all that is left of.
+    assert_eq!(names(vec![part("a", 1), held("b", DAY_MS * 9, false)], &rules(1, 0, 0, 0)), "ab");
 }
 
 #[test]
@@ -90,12 +102,14 @@ fn what_is_in_use_stays() {
 }
 
 fn histories() -> impl Strategy<Value = Vec<Held>> {
-    let one = (0..DAY_MS * 60, any::<bool>(), prop::bool::weighted(0.2));
+    let weighted = prop::bool::weighted;
+    let one = (0..DAY_MS * 60, any::<bool>(), weighted(0.7), weighted(0.2));
     prop::collection::vec(one, 0..40).prop_map(|all| {
-        let held = all.into_iter().enumerate().map(|(n, (age, complete, in_use))| Held {
+        let held = all.into_iter().enumerate().map(|(n, (age, complete, whole, in_use))| Held {
             name: format!("{n:02}"),
             begun: NOW - age,
             complete,
+            whole,
             in_use,
         });
         held.collect()
@@ -116,9 +130,9 @@ proptest! {
         };
         let complete = || all.iter().filter(|held| held.complete);
         prop_assert!(!all.iter().any(|held| held.in_use && goes(held)));
-        if let Some(newest) = complete().max_by_key(|held| (held.begun, held.name.clone())) {
-            prop_assert!(!goes(newest));
-        }
+        let age = |held: &&Held| (held.begun, held.name.clone());
+        prop_assert!(!complete().max_by_key(age).is_some_and(goes));
+        prop_assert!(!complete().filter(|held| held.whole).max_by_key(age).is_some_and(goes));
         // With nothing complete nothing goes.
         prop_assert!(complete().next().is_some() || !all.iter().any(goes));
         let kept = complete().filter(|held| !goes(held)).count();

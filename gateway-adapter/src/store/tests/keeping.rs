@@ -11,6 +11,7 @@ fn prune(keep_last: i32, in_use: Vec<String>, validate_only: bool) -> Prune {
         sandbox: identity.sandbox.unwrap(),
         rules: Retention { keep_last, ..Retention::default() },
         in_use,
+        roots: Vec::new(),
         validate_only,
         now: SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap(),
     }

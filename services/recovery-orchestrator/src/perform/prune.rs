@@ -131,7 +131,9 @@ pub(crate) async fn pruning(
     let open = at_once(journal.snapshots_in_use(target, None)).await?;
     let mut in_use: BTreeSet<String> = open.into_iter().map(|name| name.0).collect();
     in_use.extend(named_by(record));
+    let roots = convert::record(record)?.roots();
     Ok(Pruning {
+        roots: roots.into_iter().map(|root| root.0).collect(),
         retention: asked.retention.as_ref().map_or_else(|| kept_of(record), convert::retention),
         in_use: in_use.into_iter().collect(),
         reclaim_space: asked.reclaim,

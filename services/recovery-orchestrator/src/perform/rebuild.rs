@@ -1,7 +1,7 @@
 //! The steps of a rebuild.
 
 use salvor_core::{
-    evidence::Channel,
+    evidence::{Channel, Live, Phase},
     id::LiveId,
     saga::{
         Cause, Effect, ParkReason, Part, Saga as _,
@@ -48,23 +48,11 @@ impl Perform for Rebuild {
                     Taken::StillThere => Event::StillThere,
                 }))
             }
-            (Step::Create, State::Creating { attempts, .. }) => create(run, *attempts).await,
+            (Step::Create, State::Creating { .. }) => create(run).await,
             (Step::ResolveCreate, State::Creating { attempts, .. }) => {
                 resolve_create(run, *attempts).await
             }
-            (Step::AwaitReady, State::Created { live, .. }) => {
-                let looked = sandbox::await_ready(run, on, live).await?;
-                Ok(match looked {
-                    Looked::Found(Readied::Stranger(_)) => Performed::Event(Event::Vanished),
-                    looked => looked.performed(|readied| match readied {
-                        Readied::Ready { spec, providers } => {
-                            Event::BecameReady { spec, providers }
-                        }
-                        Readied::Failed(failed) => Event::NeverReady(failed),
-                        Readied::Gone | Readied::Stranger(_) => Event::Vanished,
-                    }),
-                })
-            }
+            (Step::AwaitReady, State::Created { live, .. }) => await_ready(run, live).await,
             (Step::RemoveCreated, State::Removing { live, .. }) => remove(run, live).await,
             (Step::ResolveRemove, State::Removing { live, .. }) => {
                 let looked = sandbox::resolve_delete(run, on, live).await?;
@@ -141,7 +129,10 @@ async fn delete(run: &Run, attempt: u32, taken: Option<&Saved>) -> Result<Perfor
     let live = recorded(run)?;
     let effect = match taken {
         Some(taken) => sandbox::delete_unchanged(run, live, &taken.name, attempt).await?,
-        None => sandbox::delete(run, run.target(), live, "delete", attempt).await?,
+        None => match at_rest(run, live).await? {
+            Ok(()) => sandbox::delete(run, run.target(), live, "delete", attempt).await?,
+            Err(cause) => Effect::NotApplied(cause),
+        },
     };
     Ok(Performed::Event(match effect {
         Effect::Applied(()) => Event::Deleted,
@@ -150,8 +141,26 @@ async fn delete(run: &Run, attempt: u32, taken: Option<&Saved>) -> Result<Perfor
     }))
 }
 
+/// What could not be read when this was planned may be at work by now: then it has files that nothing holds. What cannot be seen
+/// is not taken for still at rest.
+async fn at_rest(run: &Run, live: &LiveId) -> Result<Result<(), Cause>, Error> {
+    let planned = match run.header.evidence.live.shown() {
+        Some(Live::Present(present)) => Some(present.phase),
+        Some(Live::Absent { .. }) | None => None,
+    };
+    Ok(match watch::seen(run, run.target()).await? {
+        Ok(Live::Present(now)) if now.live_id != *live || Some(now.phase) == planned => Ok(()),
+        Ok(Live::Present(now)) if now.phase == Phase::Ready => Err(Cause::WorkspaceChanged),
+        Ok(Live::Present(now)) if now.phase.in_motion() => Err(Cause::WrongPhase),
+        Ok(Live::Present(_) | Live::Absent { .. }) => Ok(()),
+        Err(cause) => Err(cause),
+    })
+}
+
 /// There is no way back: what keeps failing waits for a person, and goes on from here.
-async fn create(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
+async fn create(run: &Run) -> Result<Performed<Event>, Error> {
+    // Over the whole journal: one that became ready and vanished later was created, too, and an id is never used twice.
+    let attempt = run.attempts::<Rebuild>("create") + 1;
     Ok(match sandbox::create(run, run.target(), attempt).await? {
         Effect::Applied(live) => Performed::Event(Event::Created(live)),
         Effect::NotApplied(cause)
@@ -162,6 +171,25 @@ async fn create(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
         }
         Effect::NotApplied(cause) => Performed::Event(Event::CreateRefused(cause)),
         Effect::MaybeApplied(cause) => Performed::Event(Event::CreateDoubtful(cause)),
+    })
+}
+
+/// What is created again and again and never becomes ready waits, too.
+async fn await_ready(run: &Run, live: &LiveId) -> Result<Performed<Event>, Error> {
+    let waits = run.attempts::<Rebuild>("create").is_multiple_of(MAX_TRIES);
+    let event = match sandbox::await_ready(run, run.target(), live).await? {
+        Looked::Found(Readied::Ready { spec, providers }) => {
+            return Ok(Performed::Event(Event::BecameReady { spec, providers }));
+        }
+        Looked::Found(Readied::Failed(failed)) => Event::NeverReady(failed),
+        Looked::Found(Readied::Gone | Readied::Stranger(_)) => Event::Vanished,
+        Looked::TimeOver(unknown) => return Ok(Performed::Wait(watch::in_vain(unknown))),
+        Looked::Interrupted => return Ok(Performed::Interrupted),
+    };
+    Ok(if waits {
+        Performed::Both(event, ParkReason::NotReadyInTime)
+    } else {
+        Performed::Event(event)
     })
 }
 

@@ -7,7 +7,7 @@ use salvor_core::{
     evidence::{Live, Phase, Present, SpecSummary},
     id::LiveId,
     name::RecordName,
-    saga::{Failed, ParkReason, Part, Pending},
+    saga::{Cause, Failed, ParkReason, Part, Pending},
 };
 use salvor_proto::Error;
 use tokio::time::{Instant, sleep};
@@ -101,6 +101,13 @@ fn trusted<'o>(run: &Run, observation: &'o Observation) -> Result<&'o Live, Why>
             Ok(live)
         }
     }
+}
+
+/// The live view by one look, or why there is none.
+pub(super) async fn seen(run: &Run, on: &RecordName) -> Result<Result<Live, Cause>, Error> {
+    let Ok(adapter) = adapter(run).await? else { return Ok(Err(Cause::AdapterFailed)) };
+    let observation = adapter.observe(on, false).await;
+    Ok(trusted(run, &observation).cloned().map_err(|_| Cause::GatewayFailed))
 }
 
 /// Whether one incarnation is known to be gone. A look that says nothing says nothing.

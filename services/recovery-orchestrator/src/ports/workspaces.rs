@@ -73,6 +73,8 @@ pub struct Pruning {
     pub retention: registry::Retention,
     /// What stays in any case: exact names.
     pub in_use: Vec<String>,
+    /// What a snapshot covers that the sandbox would be brought back from.
+    pub roots: Vec<String>,
     /// Also give back the space that nothing needs.
     pub reclaim_space: bool,
     /// The same id is the same operation.
@@ -355,12 +357,13 @@ impl Adapter {
 }
 
 fn prune_request(of: &RecordName, pruning: Pruning) -> pb::PruneSnapshotsRequest {
-    let Pruning { retention, in_use, reclaim_space, request_id } = pruning;
+    let Pruning { retention, in_use, roots, reclaim_space, request_id } = pruning;
     pb::PruneSnapshotsRequest {
         sandbox: Some(reference(of)),
         permit: None,
         retention: Some(retention),
         in_use,
+        roots,
         reclaim_space,
         validate_only: false,
         request_id,

@@ -3,7 +3,7 @@
 use salvor_core::{
     Plan, SagaKind,
     id::RecoveryName,
-    saga::{ParkReason, Setback, capture::NotSaved},
+    saga::{Cause, ParkReason, Setback, capture::NotSaved},
     shell::step,
 };
 
@@ -139,6 +139,10 @@ pub fn after_setback(plan: &Plan, setback: &Setback) -> String {
         SagaKind::StaleRecovery => "salvor recover",
     };
     let (command, first) = match setback {
+        Setback::Refused(Cause::WorkspaceChanged) => (
+            "salvor snapshot rules",
+            "declare --quiesce-before and --quiesce-after, and rebuild it again",
+        ),
         Setback::Refused(cause) | Setback::NotSaved(NotSaved::Refused(cause)) => {
             (again, cause.remedy())
         }

@@ -183,7 +183,10 @@ async fn what_a_parked_recovery_goes_by_is_its_own_and_the_rest_is_the_owners() 
             let answer = harness.client.update_sandbox(update(&change, &[field, "labels"])).await;
             let said = refused(answer, Code::FailedPrecondition, "RECORD_NOT_ACTIVE");
             let step = said.next_step.unwrap();
-            assert!(step.starts_with("salvor recoveries list --sandbox gateways/lab"), "{step}");
+            assert!(
+                step.starts_with("salvor recoveries list --open --sandbox gateways/lab"),
+                "{step}"
+            );
         }
         let (name, etag) = (created.name.clone(), marked.etag.clone());
         let delete = DeleteSandboxRequest { name, etag: etag.clone(), ..Default::default() };
