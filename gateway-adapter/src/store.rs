@@ -155,6 +155,7 @@ pub(crate) struct Stored {
 
 impl Store {
     /// A store that is opened at its first use, and remembers nothing.
+    #[cfg(any(test, feature = "measure"))]
     pub(crate) fn new(config: Config) -> Self {
         Self::remembering(config, None)
     }
