@@ -265,7 +265,7 @@ pub fn explain(verdict: Verdict, evidence: &Evidence) -> String {
     }
 }
 
-/// What to run next in view of a verdict; as [`next_step`].
+/// What to run next in view of a verdict; as [`next_step()`].
 pub fn after_verdict(verdict: Verdict, evidence: &Evidence) -> String {
     let name = &evidence.target;
     match verdict {
