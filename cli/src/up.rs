@@ -2,10 +2,8 @@
 
 pub(crate) mod stack;
 
-use std::time::Duration;
-
 use salvor_devgateway::Dialect;
-use salvor_gateway_adapter::{Reclaim, RuntimeSettings};
+use salvor_gateway_adapter::RuntimeSettings;
 use salvor_proto::registry::v1::{Gateway, UpdateGatewayRequest};
 use salvor_runtime::Shutdown;
 use serde_json::json;
@@ -53,11 +51,7 @@ pub(crate) async fn run(args: &UpArgs, output: &Output) -> Result<Exit, Failure>
         gateways: Vec::new(),
         live: args.runtime_live,
     });
-    let reclaim = Reclaim {
-        keep_pack: Duration::from_secs(args.keep_pack_seconds),
-        keep_delete: Duration::from_secs(args.keep_delete_seconds),
-    };
-    let repository = args.repository.clone();
+    let (repository, reclaim) = (args.repository.clone(), args.reclaim.rules());
     let settings =
         Settings { data_dir, ports, devgateway, repository, runtime, reclaim, quick: None };
     let mut stack = Stack::start(settings).await?;

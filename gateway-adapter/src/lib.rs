@@ -47,7 +47,7 @@ pub use data::{DataError, local_repository};
 pub use gateway::Limits;
 pub use next_step::NextStep;
 pub use observer::Round;
-pub use repository_args::RepositoryArgs;
+pub use repository_args::{ReclaimArgs, RepositoryArgs};
 pub use runtime::RuntimeSettings;
 pub use serve::{Adapter, Error, serve};
 pub use store::{Config as RepositoryConfig, PasswordSource, Reclaim};

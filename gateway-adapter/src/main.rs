@@ -7,15 +7,13 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use salvor_gateway_adapter::{
-    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, Reclaim, RepositoryArgs, RuntimeSettings,
+    Config, DEFAULT_ID, DEFAULT_PORT, DEFAULT_REGISTRY, ReclaimArgs, RepositoryArgs,
+    RuntimeSettings,
 };
 use salvor_runtime::channel::Endpoint;
 use salvor_runtime::config::{ClientArgs, DataArgs, ServerArgs, TelemetryArgs};
 use salvor_runtime::{Shutdown, telemetry};
 use tokio::net::TcpListener;
-
-/// A year: nothing is kept for longer.
-const MAX_KEEP_SECONDS: u64 = 31_536_000;
 
 /// Speaks to the OpenShell gateways of one host or site
 #[derive(Debug, Parser)]
@@ -59,26 +57,8 @@ struct Args {
     data: DataArgs,
     #[command(flatten)]
     repository: RepositoryArgs,
-    /// Seconds for which a new pack is left alone when space is reclaimed: longer than any capture takes of another adapter that
-    /// uses the same repository
-    #[arg(
-        long,
-        env = "SALVOR_REPOSITORY_KEEP_PACK_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 86_400,
-        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
-    )]
-    keep_pack_seconds: u64,
-    /// Seconds after which a pack that no snapshot needs, and that was marked so, is deleted when space is reclaimed again; 0
-    /// deletes at once, which is safe while no other adapter uses the repository
-    #[arg(
-        long,
-        env = "SALVOR_REPOSITORY_KEEP_DELETE_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 259_200,
-        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
-    )]
-    keep_delete_seconds: u64,
+    #[command(flatten)]
+    reclaim: ReclaimArgs,
     /// Socket of this host's container runtime (Docker's API): captures sandboxes that exec cannot reach, and stops
     /// leftover containers
     #[arg(long, env = "SALVOR_RUNTIME_SOCKET", value_name = "SOCKET")]
@@ -110,10 +90,7 @@ impl Args {
             live: self.runtime_live,
         });
         config.repository = Some(self.repository.config(&self.data.directory())?);
-        config.reclaim = Reclaim {
-            keep_pack: Duration::from_secs(self.keep_pack_seconds),
-            keep_delete: Duration::from_secs(self.keep_delete_seconds),
-        };
+        config.reclaim = self.reclaim.rules();
         // Probes come at the heartbeat's pace; three missed ones are a gap.
         config.limits.gap = config.limits.gap.max(3 * config.heartbeat_interval);
         Ok(config)

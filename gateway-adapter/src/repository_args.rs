@@ -1,16 +1,19 @@
-//! Options that say where snapshots are kept.
+//! Options that say where snapshots are kept, and for how long what none needs any more.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 
 use crate::data::local_repository;
-use crate::store::{Config, PasswordSource};
+use crate::store::{Config, PasswordSource, Reclaim};
 
 /// The environment variable that may hold the repository's password.
 const PASSWORD: &str = "SALVOR_REPOSITORY_PASSWORD";
+/// A year: nothing is kept for longer.
+const MAX_KEEP_SECONDS: u64 = 31_536_000;
 
 /// Where snapshots are kept.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,6 +38,31 @@ pub struct RepositoryArgs {
         requires = "repository"
     )]
     repository_password_file: Option<PathBuf>,
+}
+
+/// For how long what no snapshot needs any more stays.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ReclaimArgs {
+    /// Seconds for which a new pack is left alone when space is reclaimed: longer than any capture takes of another adapter that
+    /// uses the same repository
+    #[arg(
+        long,
+        env = "SALVOR_REPOSITORY_KEEP_PACK_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 86_400,
+        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
+    )]
+    keep_pack_seconds: u64,
+    /// Seconds after which a pack that no snapshot needs, and that was marked so, is deleted when space is reclaimed again; 0
+    /// deletes at once, which is safe while no other adapter uses the repository
+    #[arg(
+        long,
+        env = "SALVOR_REPOSITORY_KEEP_DELETE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 259_200,
+        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
+    )]
+    keep_delete_seconds: u64,
 }
 
 // === impl RepositoryArgs ===
@@ -62,6 +90,18 @@ impl RepositoryArgs {
             None => BTreeMap::new(),
         };
         Ok(Config { repository, options, password })
+    }
+}
+
+// === impl ReclaimArgs ===
+
+impl ReclaimArgs {
+    /// As rules for reclaiming.
+    pub fn rules(self) -> Reclaim {
+        Reclaim {
+            keep_pack: Duration::from_secs(self.keep_pack_seconds),
+            keep_delete: Duration::from_secs(self.keep_delete_seconds),
+        }
     }
 }
 

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use salvor_gateway_adapter::RepositoryArgs;
-
-/// A year: nothing is kept for longer.
-const MAX_KEEP_SECONDS: u64 = 31_536_000;
+use salvor_gateway_adapter::{ReclaimArgs, RepositoryArgs};
 
 /// Run all three services on this machine, in this process.
 #[derive(Args, Clone, Debug)]
@@ -32,25 +29,8 @@ pub(crate) struct UpArgs {
     /// Capture live sandboxes through the container runtime as well
     #[arg(long, env = "SALVOR_RUNTIME_LIVE", requires = "runtime_socket")]
     pub(crate) runtime_live: bool,
-    /// Seconds for which a new pack is left alone when space is reclaimed
-    #[arg(
-        long,
-        env = "SALVOR_REPOSITORY_KEEP_PACK_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 86_400,
-        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
-    )]
-    pub(crate) keep_pack_seconds: u64,
-    /// Seconds after which a pack that no snapshot needs, and that was marked so, is deleted when space is reclaimed again; 0
-    /// deletes at once, which is safe while no other adapter uses the repository
-    #[arg(
-        long,
-        env = "SALVOR_REPOSITORY_KEEP_DELETE_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 259_200,
-        value_parser = clap::value_parser!(u64).range(..=MAX_KEEP_SECONDS)
-    )]
-    pub(crate) keep_delete_seconds: u64,
+    #[command(flatten)]
+    pub(crate) reclaim: ReclaimArgs,
     /// Run a development gateway as well, and register it as `dev`
     #[arg(long)]
     pub(crate) with_devgateway: bool,

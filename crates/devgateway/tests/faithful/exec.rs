@@ -158,14 +158,17 @@ async fn an_upload_is_cut_after_as_many_bytes_as_told() {
         for after in [0, 1, 2999, 3000, 7001, 12_000] {
             let cut = Effect::CutInput { command: "cat > got".into(), after };
             fixture.control().fault(Fault::on("ExecSandboxInteractive", cut).times(1));
-            let save = ["sh", "-c", "rm -f end; cat > got; touch end"];
+            // A name of its own: the call can be over before its command has begun.
+            let save = format!("cat > got; mv got got-{after}");
+            let save = ["sh", "-c", &save];
             let other = ["sh", "-c", "head -c 12000 | wc -c"];
             let whole = fixture.client.interactive("agent", &other, pieces(), false).await.unwrap();
             assert_eq!(whole.stdout, b"12000\n", "another command is not meant");
             let result = fixture.client.interactive("agent", &save, pieces(), false).await;
             assert_eq!(refusal(result), said(Code::Unavailable, CLOSED));
-            let wait = "until test -e end; do sleep 0.01; done; wc -c < got";
-            let output = fixture.client.exec("agent", &["sh", "-c", wait]).await.unwrap();
+            let wait =
+                format!("until test -e got-{after}; do sleep 0.01; done; wc -c < got-{after}");
+            let output = fixture.client.exec("agent", &["sh", "-c", &wait]).await.unwrap();
             assert_eq!(output.stdout, format!("{after}\n").into_bytes());
         }
         assert!(fixture.control().faults().is_empty());
