@@ -20,6 +20,8 @@ use crate::script::Script;
 const PATIENCE: Duration = Duration::from_mins(12);
 /// Between two looks at what is open.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a rebuild that goes on where a start failed may take to be there: as long as its evidence may take to settle.
+const FOLLOWS: Duration = Duration::from_secs(20);
 /// The longest page.
 const PAGE: i32 = 1_000;
 
@@ -54,11 +56,17 @@ impl Client {
     /// Every recovery of every orchestrator, once none is open that could still end by itself, or patience is over.
     async fn settled(&self) -> Vec<pb::Recovery> {
         let deadline = Instant::now() + PATIENCE;
+        let mut last = (0, Instant::now());
         loop {
             tokio::time::sleep(POLL).await;
             let all = until(|| self.recoveries()).await;
+            let ended = all.iter().filter(|recovery| recovery.done).count();
+            if ended != last.0 {
+                last = (ended, Instant::now());
+            }
             let open = all.iter().any(|recovery| !recovery.done && !waits_for_a_person(recovery));
-            if !open || Instant::now() >= deadline {
+            let comes = all.iter().any(may_be_followed) && last.1.elapsed() < FOLLOWS;
+            if !(open || comes) || Instant::now() >= deadline {
                 return all;
             }
         }
@@ -106,4 +114,8 @@ impl Client {
         }
         anyhow::bail!("the watch ended")
     }
+}
+
+fn may_be_followed(recovery: &pb::Recovery) -> bool {
+    recovery.saga() == pb::Saga::Revive && recovery.state() == pb::recovery::State::RolledBack
 }
