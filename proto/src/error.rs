@@ -213,6 +213,16 @@ impl Error {
         self.code
     }
 
+    /// When asking again may help.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// A metadata entry.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
     /// The stable reason.
     pub fn reason(&self) -> &str {
         &self.reason

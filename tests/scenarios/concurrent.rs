@@ -231,7 +231,9 @@ async fn t22_a_recovery_that_waits_for_its_turn_keeps_its_lease() {
             break;
         }
         let refused = taken.unwrap_err();
-        assert_eq!(received(&refused).metadata["holder"], second.name);
+        // Which orchestrator has it at work, where there may be several, is said behind it.
+        let received = received(&refused);
+        assert_eq!(received.metadata["holder"].split('@').next(), Some(&*second.name));
         tries += 1;
     }
     assert!(tries > 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use salvor_devgateway::{Dialect, Fault};
-use salvor_proto::{recovery::v1::recovery::State, registry::v1 as registry};
+use salvor_proto::{error::received, recovery::v1::recovery::State, registry::v1 as registry};
 use salvor_testkit::{Fleet, Options, wait::PATIENCE};
 use tonic::Code;
 
@@ -24,9 +24,15 @@ async fn t22_a_lease_lost_between_two_tries_is_no_failed_try() {
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     let tried = control.wait_for_call(|call| call.method == "CreateSandbox", PATIENCE).await;
     assert!(tried.is_some());
-    let holder = open.name.clone();
-    let request = registry::AcquireLeaseRequest { sandbox: name, holder, ttl: None };
-    fleet.registry.clone().acquire_lease(request).await.unwrap();
+    let acquire = |holder: &str| registry::AcquireLeaseRequest {
+        sandbox: name.clone(),
+        holder: holder.to_owned(),
+        ttl: None,
+    };
+    let held = fleet.registry.clone().acquire_lease(acquire("somebody-else")).await.unwrap_err();
+    let holder = received(&held).metadata["holder"].clone();
+    assert!(holder.starts_with(&open.name), "{holder}");
+    fleet.registry.clone().acquire_lease(acquire(&holder)).await.unwrap();
 
     let ended = reaches(&fleet, &open.name, State::Succeeded).await;
     let refused: Vec<_> =

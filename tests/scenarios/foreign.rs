@@ -5,8 +5,7 @@ use salvor_proto::{
     recovery::v1::{self as pb, Verdict, recovery::State},
     registry::v1 as registry,
 };
-use salvor_testkit::{Fleet, Options, wait::until};
-use sqlx::ConnectOptions as _;
+use salvor_testkit::{Fleet, Options, store, wait::until};
 use tonic::Code;
 
 use crate::{
@@ -138,13 +137,9 @@ async fn t05_a_record_whose_gateway_is_not_registered_fails_closed() {
     let fleet = two(Dialect::V0_0).await;
     let name = lost(&fleet, "ours", "coder", &seed()).await;
     let before = Witness::of(&fleet, &[&name]).await;
-    let mut registry = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(fleet.dir().join("registry/registry.db"))
-        .connect()
-        .await
-        .unwrap();
+    let registry = store::open(fleet.records()).await;
     let gone = sqlx::query("DELETE FROM gateways WHERE name = 'gateways/ours'");
-    assert_eq!(gone.execute(&mut registry).await.unwrap().rows_affected(), 1);
+    assert_eq!(gone.execute(&registry).await.unwrap().rows_affected(), 1);
     for path in [REBUILD, AUTO] {
         refused(&fleet, &name, path, Code::Unavailable, "GATEWAY_NOT_REGISTERED").await;
     }

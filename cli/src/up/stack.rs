@@ -12,7 +12,7 @@ use std::time::Duration;
 use salvor_devgateway::{Control, DevGateway, Dialect, Running};
 use salvor_gateway_adapter as adapter;
 use salvor_recovery_orchestrator as orchestrator;
-use salvor_runtime::{Server, Shutdown, server::Limits};
+use salvor_runtime::{Server, Shutdown, database::Location, server::Limits};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -232,7 +232,8 @@ async fn start_orchestrator(
     listener: TcpListener,
 ) -> Result<Service, Failure> {
     let address = local(&listener)?;
-    let mut config = orchestrator::Config::new(data_dir.join("orchestrator/journal.db"), registry);
+    let journal = Location::File(data_dir.join("orchestrator/journal.db"));
+    let mut config = orchestrator::Config::new(journal, registry);
     if let Some(settle) = quick {
         config.limits.absence_settle = settle;
         config.limits.gateway_settle = settle;

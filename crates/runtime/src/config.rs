@@ -3,6 +3,8 @@
 //! Invariant: every option has an environment name `SALVOR_*` and a documented default.
 //! Deliberately absent: a configuration file.
 
+mod database;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,8 @@ use clap::Args;
 use crate::server::{Limits, Server};
 use crate::telemetry::{self, LogFormat};
 use crate::tls::{ClientTls, Error, ServerTls};
+
+pub use database::{DatabaseArgs, DatabaseError};
 
 /// How a service listens.
 #[derive(Args, Clone, Debug, Default)]
@@ -180,6 +184,8 @@ mod tests {
         telemetry: TelemetryArgs,
         #[command(flatten)]
         data: DataArgs,
+        #[command(flatten)]
+        database: DatabaseArgs,
     }
 
     #[test]

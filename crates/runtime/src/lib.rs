@@ -1,4 +1,4 @@
-//! What every salvor process shares: serving, calling, telemetry, SQLite, configuration, shutdown.
+//! What every salvor process shares: serving, calling, telemetry, databases, configuration, shutdown.
 //!
 //! Invariant: nothing here knows a sandbox, a record or a gateway, and nothing here decides. RPC
 //! spans are opened in [`rpc`] and nowhere else.
@@ -10,10 +10,10 @@ pub mod backoff;
 pub mod channel;
 pub mod clock;
 pub mod config;
+pub mod database;
 pub mod rpc;
 pub mod server;
 pub mod shutdown;
-pub mod sqlite;
 pub mod telemetry;
 pub mod tls;
 

@@ -2,7 +2,12 @@
 
 mod calls;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{
@@ -15,15 +20,20 @@ use salvor_proto::{
     recovery::v1::recovery_service_client::RecoveryServiceClient,
     registry::v1::{self as registry, registry_service_client::RegistryServiceClient},
 };
+use salvor_registry::KeySource;
 use salvor_runtime::{
     Server, Shutdown, TracedChannel,
     channel::{Endpoint, connect_lazy},
+    database::Location,
     server::Limits,
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::wait::{PATIENCE, until};
+use crate::{
+    store::Store,
+    wait::{PATIENCE, until},
+};
 
 /// How a fleet is set up. The defaults are a fast one with one gateway, `lab`.
 #[derive(Debug, Clone)]
@@ -121,6 +131,8 @@ pub struct Fleet {
     /// Where the orchestrator listens, if it runs here.
     pub orchestrator_service: Option<Service>,
     options: Options,
+    registry_store: Store,
+    journal_store: Store,
     dir: TempDir,
 }
 
@@ -131,7 +143,10 @@ impl Fleet {
     /// Something does not start.
     pub async fn start(options: Options) -> Result<Self> {
         let dir = tempfile::tempdir().context("no temporary directory")?;
-        let registry_service = start_registry(dir.path(), free().await?).await?;
+        let registry_store = Store::new(&dir.path().join("registry"), "registry");
+        let journal_store = Store::new(&dir.path().join("orchestrator"), "journal");
+        let registry_service =
+            start_registry(registry_store.location(), dir.path(), free().await?).await?;
         let registry_url = url(registry_service.address);
         let adapter_service = start_adapter(&options, dir.path(), &registry_url, free().await?)?;
         let mut labs = BTreeMap::new();
@@ -140,7 +155,8 @@ impl Fleet {
             labs.insert((*name).to_owned(), lab);
         }
         let orchestrator_service = if options.orchestrator {
-            Some(start_orchestrator(&options, dir.path(), &registry_url, free().await?).await?)
+            let journal = journal_store.location();
+            Some(start_orchestrator(&options, journal, &registry_url, free().await?).await?)
         } else {
             None
         };
@@ -155,6 +171,8 @@ impl Fleet {
             adapter_service: Some(adapter_service),
             orchestrator_service,
             options,
+            registry_store,
+            journal_store,
             dir,
         };
         fleet.register_gateways().await?;
@@ -189,8 +207,18 @@ impl Fleet {
     }
 
     /// The orchestrator's journal.
-    pub fn journal(&self) -> std::path::PathBuf {
-        self.dir.path().join("orchestrator/journal.db")
+    pub const fn journal(&self) -> &Location {
+        self.journal_store.location()
+    }
+
+    /// What the registry keeps.
+    pub const fn records(&self) -> &Location {
+        self.registry_store.location()
+    }
+
+    /// A directory for an orchestrator that the test runs itself; its journal is there, unless it is on a server.
+    pub fn orchestrator_data(&self) -> std::path::PathBuf {
+        self.dir.path().join("orchestrator")
     }
 
     /// Points the recovery client at an orchestrator that the test runs itself.
@@ -254,7 +282,7 @@ impl Fleet {
         }
         let registry = self.registry_url();
         let service =
-            start_orchestrator(&self.options, self.dir.path(), &registry, free().await?).await?;
+            start_orchestrator(&self.options, self.journal(), &registry, free().await?).await?;
         self.recovery = RecoveryServiceClient::new(channel(service.address)?);
         self.orchestrator_service = Some(service);
         Ok(())
@@ -274,7 +302,8 @@ impl Fleet {
             None => anyhow::bail!("the registry does not run"),
         };
         let listener = TcpListener::bind(address).await?;
-        self.registry_service = Some(start_registry(self.dir.path(), listener).await?);
+        self.registry_service =
+            Some(start_registry(self.records(), self.dir.path(), listener).await?);
         Ok(())
     }
 
@@ -381,9 +410,23 @@ fn server() -> Server {
     Server::new(Limits { drain: Duration::from_secs(2), ..Limits::default() })
 }
 
-async fn start_registry(dir: &Path, listener: TcpListener) -> Result<Service> {
+/// The seal key of all replicas, which none of them makes.
+pub(crate) fn key(dir: &Path) -> Result<PathBuf> {
+    let path = dir.join("registry/seal.key");
+    if !path.exists() {
+        std::fs::create_dir_all(dir.join("registry"))?;
+        std::fs::write(&path, "ab".repeat(32))?;
+    }
+    Ok(path)
+}
+
+async fn start_registry(store: &Location, dir: &Path, listener: TcpListener) -> Result<Service> {
     let address = listener.local_addr()?;
-    let config = salvor_registry::Config::new(dir.join("registry"));
+    let mut config = salvor_registry::Config::new(dir.join("registry"));
+    config.database = store.clone();
+    if store.is_shared() {
+        config.keys = KeySource::File { path: key(dir)?, create: false };
+    }
     let registry = salvor_registry::Registry::open(&config).await?;
     let shutdown = Shutdown::new();
     let over = shutdown.triggered();
@@ -433,13 +476,12 @@ fn start_adapter(
 
 async fn start_orchestrator(
     options: &Options,
-    dir: &Path,
+    journal: &Location,
     registry: &str,
     listener: TcpListener,
 ) -> Result<Service> {
     let address = listener.local_addr()?;
-    let mut config =
-        salvor_recovery_orchestrator::Config::new(dir.join("orchestrator/journal.db"), registry);
+    let mut config = salvor_recovery_orchestrator::Config::new(journal.clone(), registry);
     config.limits.absence_settle = options.settle;
     config.limits.gateway_settle = options.settle;
     config.ready_timeout = options.ready_timeout;

@@ -12,7 +12,7 @@ use salvor_core::{
     plan,
 };
 use salvor_proto::{Error, convert, error::Code, registry::v1 as registry};
-use salvor_runtime::{Clock, sqlite::at_once};
+use salvor_runtime::{Clock, database::at_once};
 use tokio::time::{Instant, sleep};
 
 use crate::{

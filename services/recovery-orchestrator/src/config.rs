@@ -1,17 +1,17 @@
 //! What an orchestrator needs to know to run.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use salvor_core::Limits;
-use salvor_runtime::{channel::Endpoint, tls::ClientTls};
+use salvor_runtime::{channel::Endpoint, database::Location, tls::ClientTls};
 
 use crate::schedule;
 
 /// Everything that is configured. [`Config::new`] gives the defaults for one machine.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The journal's file. One process at a time may hold it.
-    pub journal: PathBuf,
+    /// The journal: a file, which one process at a time may hold, or a server's schema that replicas share.
+    pub journal: Location,
     /// Where the registry listens.
     pub registry: Endpoint,
     /// For calling adapters, whose addresses come from the registry.
@@ -44,7 +44,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults, with the journal at `journal` and the registry at `registry` (`http://host:port`).
-    pub fn new(journal: PathBuf, registry: &str) -> Self {
+    pub fn new(journal: Location, registry: &str) -> Self {
         Self {
             journal,
             registry: Endpoint::new(registry),

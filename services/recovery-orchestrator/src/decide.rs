@@ -6,7 +6,7 @@ use salvor_core::{
     id::{PlanDigest, RecoveryName},
 };
 use salvor_proto::Error;
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use salvor_runtime::telemetry::{attr, current_traceparent, traceparent_of};
 use tracing::{Span, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;

@@ -4,16 +4,15 @@
 //! here is taken up by the sweep: after a restart, after a lost lease, and when what a parked one waits for may have come.
 
 mod accept;
+mod cancel;
 mod follow;
 mod lease;
+mod open;
 mod resume;
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -26,7 +25,7 @@ use salvor_core::{
     },
 };
 use salvor_proto::{Error, error::Code, gateway::v1 as gateway};
-use salvor_runtime::{Tasks, sqlite::at_once, telemetry};
+use salvor_runtime::{Tasks, database::at_once, telemetry};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -59,10 +58,11 @@ pub struct Engine {
 struct Inner {
     world: World,
     running: Mutex<HashMap<RecoveryName, AtWork>>,
-    /// Open, as far as is known, and not at work here: what the sweep looks at. The journal is the truth of it; this only
-    /// spares reading all of it again and again.
-    open: Mutex<BTreeSet<RecoveryName>>,
+    open: open::Open,
     slots: Semaphore,
+    /// What tells this orchestrator from the others that share its journal. One that has it to itself takes up at once what it
+    /// left by a crash; of several, each waits until the lease of the one that is gone has run out.
+    instance: Option<String>,
     tasks: Tasks,
 }
 
@@ -98,8 +98,10 @@ impl Engine {
     /// An engine over the world's journal. `tasks` owns what it spawns, and tells it when to stop.
     pub fn new(world: World, tasks: Tasks) -> Self {
         let slots = Semaphore::new(world.config.max_running.max(1));
-        let (running, open) = (Mutex::default(), Mutex::default());
-        let inner = Inner { world, running, open, slots, tasks };
+        let (running, open) = (Mutex::default(), open::Open::default());
+        let shared = world.journal.is_shared();
+        let instance = shared.then(|| uuid::Uuid::new_v4().simple().to_string());
+        let inner = Inner { world, running, open, slots, instance, tasks };
         Self { inner: Arc::new(inner) }
     }
 
@@ -111,6 +113,14 @@ impl Engine {
     /// Where it writes.
     pub fn journal(&self) -> &Journal {
         &self.inner.world.journal
+    }
+
+    /// Who holds a lease on behalf of a recovery.
+    fn holder(&self, name: &RecoveryName) -> String {
+        match &self.inner.instance {
+            Some(instance) => format!("{name}@{instance}"),
+            None => name.to_string(),
+        }
     }
 
     /// One recovery.
@@ -132,48 +142,21 @@ impl Engine {
         name: &RecoveryName,
         limit: Duration,
     ) -> Result<(Stored, Folded), Error> {
-        let mut changes = self.journal().changes();
+        let mut waiting = self.journal().waiting(name);
         let settled = async {
             loop {
-                changes.borrow_and_update();
+                waiting.begin();
                 let found = self.recovery(name).await?;
-                if found.1.standing != Standing::Running || changes.changed().await.is_err() {
+                if found.1.standing != Standing::Running {
                     return Ok(found);
                 }
+                waiting.changed().await;
             }
         };
         match timeout(limit, settled).await {
             Ok(found) => found,
             Err(_) => self.recovery(name).await,
         }
-    }
-
-    /// Asks a recovery to go back.
-    ///
-    /// # Errors
-    /// FAILED_PRECONDITION when it has ended or is past the point of no return.
-    pub async fn cancel(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
-        let (stored, folded) = self.recovery(name).await?;
-        if !folded.cancellable {
-            let message = format!(
-                "{name} is in phase {}, from which it does not go back; nothing was changed",
-                folded.phase
-            );
-            return Err(Error::new(Code::Refused, "PAST_POINT_OF_NO_RETURN", message)
-                .next_step(NextStep::Wait.of(name.as_str())));
-        }
-        let at_work = folded.standing == Standing::Running && self.ask_to_cancel(name);
-        if !at_work {
-            self.take_up(stored, true).await?;
-        }
-        self.wait(name, Duration::from_secs(5)).await
-    }
-
-    fn ask_to_cancel(&self, name: &RecoveryName) -> bool {
-        let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at_work) = running.get(name) else { return false };
-        at_work.cancel.store(true, Ordering::SeqCst);
-        true
     }
 
     /// How far the step in hand of a recovery is, if it is at work here and the step is one that takes long.
@@ -185,12 +168,6 @@ impl Engine {
     /// Whether it is at work here.
     fn is_running(&self, name: &RecoveryName) -> bool {
         self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name)
-    }
-
-    /// Leaves a recovery to the sweep.
-    fn leave_open(&self, name: &RecoveryName) {
-        let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(name.clone());
     }
 
     /// Takes the one place there is here for a recovery at work; `None` if it is taken.
@@ -259,6 +236,7 @@ impl Engine {
         let stopped = tokio::select! {
             biased;
             stopped = self.in_turn(&run) => stopped,
+            never = self.heed_cancellation(&run) => match never {},
             () = lease::keep(&run) => Ok(Stopped::Handed),
         };
         match &stopped {
@@ -266,7 +244,7 @@ impl Engine {
             Err(error) => error!(recovery = %run.name(), %error, "recovery left the runner"),
         }
         if !matches!(stopped, Ok(Stopped::Finished)) {
-            self.leave_open(run.name());
+            self.inner.open.left(run.name());
         }
         if !run.fenced.is_cancelled() {
             lease::give_back(&run).await;

@@ -11,7 +11,7 @@ use salvor_proto::{
     gateway::v1::Progress,
     recovery::v1::{self as pb, recovery_service_server::RecoveryService},
 };
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use tokio::time::sleep;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -283,10 +283,10 @@ impl Api {
         name: &RecoveryName,
         sender: &tokio::sync::mpsc::Sender<Result<pb::WatchRecoveryResponse, Status>>,
     ) {
-        let mut changes = self.engine.journal().changes();
+        let mut waiting = self.engine.journal().waiting(name);
         let mut sent = None;
         loop {
-            changes.borrow_and_update();
+            waiting.begin();
             let (stored, folded) = match self.engine.recovery(name).await {
                 Ok(found) => found,
                 Err(error) => {
@@ -308,7 +308,7 @@ impl Api {
             }
             tokio::select! {
                 () = sender.closed() => return,
-                told = changes.changed() => if told.is_err() { return },
+                () = waiting.changed() => {}
                 () = self.gets_on(name, state.1.as_ref()) => {}
             }
         }

@@ -1,27 +1,33 @@
-//! The journal: what was planned, decided and done. SQLite, `synchronous=FULL`.
+//! The journal: what was planned, decided and done. A SQLite file, or a schema of Postgres that replicas share; synced.
 //!
 //! A recovery is its header, written once with plan and decisions in one transaction, and its events, appended in order. Its
 //! state is the fold of those and is stored nowhere. Rows are never changed.
 
+mod cancellations;
+mod changes;
 mod read;
 mod schema;
 
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
-use salvor_core::{Evidence, Plan, SagaKind, id::RecoveryName, name::RecordName};
+use salvor_core::{
+    Evidence, Plan, SagaKind,
+    id::{Fence, RecoveryName},
+    name::RecordName,
+};
 use salvor_proto::{Error, error::Code};
-use salvor_runtime::sqlite::{Database, Failure, Options};
-use tokio::sync::watch;
+use salvor_runtime::database::{Database, Failure, Heeding, Location, Options, Word};
 
 use crate::words::NextStep;
 
+pub use changes::Waiting;
 pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
+
+/// Connections that append, to a server: their commits are synced together.
+const WRITERS: u32 = 8;
 
 /// A recovery's header: everything that is fixed once it is accepted or refused.
 #[derive(Debug, Clone)]
@@ -66,7 +72,9 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub struct Journal {
     db: Database,
-    changed: watch::Sender<u64>,
+    changes: changes::Changes,
+    /// Of what other replicas write.
+    _heeding: Arc<Heeding>,
     appends: Arc<AtomicU64>,
     crash_after: Option<u64>,
 }
@@ -77,19 +85,30 @@ impl Journal {
     /// Opens the journal, making it if need be.
     ///
     /// # Errors
-    /// The file cannot be made, opened or brought to this version's schema; nothing was changed then.
+    /// It cannot be made, opened or brought to this version's schema; nothing was changed then.
     pub async fn open(
-        path: &Path,
+        location: &Location,
         crash_after: Option<u64>,
-    ) -> Result<Self, salvor_runtime::sqlite::Error> {
-        let db = Database::open(path, Options::default(), schema::MIGRATIONS).await?;
-        let (changed, _) = watch::channel(0);
-        Ok(Self { db, changed, appends: Arc::default(), crash_after })
+    ) -> Result<Self, salvor_runtime::database::Error> {
+        let options = Options { writers: WRITERS, ..Options::default() };
+        let db = Database::open(location, options, schema::MIGRATIONS).await?;
+        let changes = changes::Changes::default();
+        let told = changes.clone();
+        let heeding = Arc::new(db.heed(move |word| match word {
+            Word::Of(recovery) => told.tell(&recovery),
+            Word::Any => told.tell_all(),
+        }));
+        Ok(Self { db, changes, _heeding: heeding, appends: Arc::default(), crash_after })
     }
 
-    /// A number that grows with every write: what watchers wait on.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Whether other orchestrators may write into it.
+    pub fn is_shared(&self) -> bool {
+        self.db.location().is_shared()
+    }
+
+    /// What wakes whoever waits for a recovery to change, whichever orchestrator changes it.
+    pub fn waiting(&self, recovery: &RecoveryName) -> Waiting {
+        self.changes.waiting(recovery)
     }
 
     /// Stores a header with its decisions, in one transaction. `spans` are the decisions' span ids, in order.
@@ -108,7 +127,7 @@ impl Journal {
             .bind(plan)
             .bind(evidence)
             .bind(&header.traceparent)
-            .bind(header.plan.allowed())
+            .bind(i64::from(header.plan.allowed()))
             .bind(signed(header.created_ms))
             .execute(&mut *tx)
             .await
@@ -120,7 +139,7 @@ impl Journal {
                 .bind(header.plan.target.to_string())
                 .bind("plan")
                 .bind(json(decision)?)
-                .bind(decision.allows())
+                .bind(i64::from(decision.allows()))
                 .bind(spans.get(index).map_or("", String::as_str))
                 .bind(signed(header.created_ms))
                 .execute(&mut *tx)
@@ -128,43 +147,67 @@ impl Journal {
                 .map_err(|e| storage(Untouched::Request, &e))?;
         }
         tx.commit().await.map_err(|e| storage(Untouched::Request, &e))?;
-        self.wrote();
+        self.wrote(&header.name);
         Ok(())
     }
 
-    /// Appends one event. `seq` must be the next one: of two writers one gets `ABORTED`.
+    /// Appends one event, under the fence token of the lease of whoever does. `seq` must be the next one: of two writers one gets
+    /// `ABORTED`, and so does one whose token is older than that of a [`take_over`](Self::take_over).
     ///
     /// # Errors
-    /// As [`accept`](Self::accept), and a conflict when `seq` is taken.
-    pub async fn append(&self, recovery: &RecoveryName, row: &Row) -> Result<(), Error> {
+    /// As [`accept`](Self::accept), and a conflict when `seq` is taken or the token is out of date.
+    pub async fn append(
+        &self,
+        recovery: &RecoveryName,
+        row: &Row,
+        fence: Fence,
+    ) -> Result<(), Error> {
         let inserted = sqlx::query(schema::INSERT_EVENT)
             .bind(recovery.as_str())
             .bind(row.seq)
             .bind(signed(row.at_ms))
             .bind(&row.event)
-            .bind(row.terminal)
+            .bind(i64::from(row.terminal))
+            .bind(fence.0)
             .execute(self.db.writer())
             .await;
+        let conflict = |why: &str| {
+            let message = format!("{recovery}: event {} {why}", row.seq);
+            Err(Error::new(Code::Conflict, "JOURNAL_CONFLICT", message))
+        };
         match inserted {
+            Ok(done) if done.rows_affected() == 0 => {
+                conflict("is not written: another runner took the recovery over")
+            }
             Ok(_) => {
-                self.wrote();
+                self.wrote(recovery);
                 Ok(())
             }
-            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(Error::new(
-                Code::Conflict,
-                "JOURNAL_CONFLICT",
-                format!("{recovery}: event {} was written by another runner", row.seq),
-            )),
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                conflict("was written by another runner")
+            }
             Err(error) => Err(storage(Untouched::Recovery, &error)),
         }
     }
 
-    fn wrote(&self) {
+    /// From here on only the holder of `fence`, or of a later token, appends to it.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub async fn take_over(&self, recovery: &RecoveryName, fence: Fence) -> Result<(), Error> {
+        let raised = sqlx::query(schema::RAISE_FENCE)
+            .bind(recovery.as_str())
+            .bind(fence.0)
+            .execute(self.db.writer());
+        raised.await.map(drop).map_err(|error| storage(Untouched::Recovery, &error))
+    }
+
+    fn wrote(&self, recovery: &RecoveryName) {
         let count = self.appends.fetch_add(1, Ordering::SeqCst) + 1;
         if self.crash_after == Some(count) {
             crash();
         }
-        self.changed.send_modify(|changes| *changes += 1);
+        self.changes.tell(recovery.as_str());
     }
 }
 
@@ -192,6 +235,7 @@ fn storage(untouched: Untouched, error: &sqlx::Error) -> Error {
     let (code, reason, next) = match failure {
         Failure::Full => (Code::Exhausted, "STORAGE_FULL", NextStep::FreeSpace),
         Failure::Busy => (Code::Unavailable, "STORAGE_BUSY", NextStep::AskAgain),
+        Failure::Away => (Code::Unavailable, "STORAGE_AWAY", NextStep::AskAgain),
         Failure::Corrupt => (Code::DataLoss, "STORAGE_CORRUPT", NextStep::RestoreJournal),
         Failure::ReadOnly | Failure::Io => {
             (Code::Unavailable, "STORAGE_FAILED", NextStep::CheckDisk)
@@ -199,7 +243,7 @@ fn storage(untouched: Untouched, error: &sqlx::Error) -> Error {
         Failure::Other => (Code::Internal, "STORAGE_FAILED", NextStep::SeeLog),
     };
     let so = match (untouched, failure) {
-        (Untouched::Request, Failure::Io) => {
+        (Untouched::Request, Failure::Io | Failure::Away) => {
             "whether the request was taken up is not known: salvor recoveries list tells"
         }
         (Untouched::Request, _) => "nothing was begun",

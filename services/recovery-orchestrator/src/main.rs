@@ -1,6 +1,6 @@
 //! The recovery-orchestrator as a process of its own.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -8,7 +8,7 @@ use salvor_recovery_orchestrator::{Config, DEFAULT_PORT, Orchestrator};
 use salvor_runtime::{
     Shutdown,
     channel::Endpoint,
-    config::{ClientArgs, DataArgs, ServerArgs, TelemetryArgs},
+    config::{ClientArgs, DataArgs, DatabaseArgs, ServerArgs, TelemetryArgs},
     telemetry,
 };
 use tokio::net::TcpListener;
@@ -23,6 +23,8 @@ struct Args {
     client: ClientArgs,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
     #[command(flatten)]
     telemetry: TelemetryArgs,
     /// Address of the registry
@@ -60,7 +62,7 @@ struct Args {
 impl Args {
     fn config(&self) -> anyhow::Result<Config> {
         let tls = self.client.tls()?;
-        let journal: PathBuf = self.data.database("journal");
+        let journal = self.database.location(&self.data, "journal")?;
         let mut config = Config::new(journal, &self.registry);
         let secure = self.registry.starts_with("https://");
         config.registry =

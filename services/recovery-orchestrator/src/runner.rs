@@ -16,7 +16,7 @@ use salvor_core::{
     saga::{Narrate, Next, ParkReason, Saga, fold},
 };
 use salvor_proto::{Error, error::Code};
-use salvor_runtime::{sqlite::at_once, telemetry::attr};
+use salvor_runtime::{database::at_once, telemetry::attr};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -315,7 +315,7 @@ impl Run {
     async fn append(&self, event: String, terminal: bool) -> Result<(), Error> {
         let seq = self.rows().last().map_or(0, |row| row.seq) + 1;
         let row = Row { seq, at_ms: self.world.now().0, event, terminal };
-        at_once(self.journal.append(self.name(), &row)).await?;
+        at_once(self.journal.append(self.name(), &row, self.fence())).await?;
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use salvor_proto::{
     FILE_DESCRIPTOR_SET, recovery::v1::recovery_service_server::RecoveryServiceServer,
 };
-use salvor_runtime::{Server, SystemClock, Tasks, channel, sqlite::at_once};
+use salvor_runtime::{Server, SystemClock, Tasks, channel, database::at_once};
 
 use crate::{
     collect::World,
@@ -22,7 +22,7 @@ use crate::{
 pub enum Error {
     /// Its journal.
     #[error(transparent)]
-    Journal(#[from] salvor_runtime::sqlite::Error),
+    Journal(#[from] salvor_runtime::database::Error),
     /// Its registry's address or certificates.
     #[error("cannot call the registry")]
     Registry(#[from] channel::Error),

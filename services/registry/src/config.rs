@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use salvor_runtime::{Clock, SystemClock};
+use salvor_runtime::Clock;
+use salvor_runtime::database::Location;
 
 use crate::seal::KeyRing;
 
@@ -27,29 +28,30 @@ pub enum KeySource {
 /// Settings of one registry.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Holds `registry.db`; made if it is not there.
-    pub data_dir: PathBuf,
-    /// The sealing keys.
+    /// The store; made if it is not there. Replicas share a server's.
+    pub database: Location,
+    /// The sealing keys. Of replicas they must be the same, and are never made.
     pub keys: KeySource,
     /// How many revisions back a watch can resume and a list can be continued. Older ones are compacted.
     pub change_log_retention: u32,
     /// For how many of the latest calls with a `request_id` the first answer is remembered.
     pub request_retention: u32,
-    /// The time of day, for leases and timestamps.
-    pub clock: Arc<dyn Clock>,
+    /// The time of day, for leases and timestamps. `None`: the database server's, so that replicas agree on it; of a file, the
+    /// host's.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 impl Config {
-    /// A registry in `data_dir`, with its keys in `seal.key` there, made if need be.
+    /// A registry in `registry.db` in `data_dir`, with its keys in `seal.key` there, made if need be.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
         let path = data_dir.join("seal.key");
         Self {
-            data_dir,
+            database: Location::File(data_dir.join("registry.db")),
             keys: KeySource::File { path, create: true },
             change_log_retention: 10_000,
             request_retention: 20_000,
-            clock: Arc::new(SystemClock),
+            clock: None,
         }
     }
 }

@@ -6,7 +6,7 @@ mod next_step;
 mod wire;
 
 pub use next_step::NextStep;
-use salvor_runtime::sqlite::Failure;
+use salvor_runtime::database::Failure;
 
 use crate::seal;
 

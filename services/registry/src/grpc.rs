@@ -21,7 +21,7 @@ use salvor_proto::registry::v1::{
     UpdateGatewayResponse, UpdateSandboxRequest, UpdateSandboxResponse, WatchSandboxesRequest,
     WatchSandboxesResponse,
 };
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use tonic::{Request, Response, Status};
 
 use crate::error::Error;

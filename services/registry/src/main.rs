@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 use salvor_registry::{Config, DEFAULT_PORT, KeyRing, KeySource};
-use salvor_runtime::config::{DataArgs, ServerArgs, TelemetryArgs};
+use salvor_runtime::config::{DataArgs, DatabaseArgs, ServerArgs, TelemetryArgs};
 use salvor_runtime::{Shutdown, telemetry};
 use tokio::net::TcpListener;
 
@@ -18,6 +18,8 @@ struct Args {
     server: ServerArgs,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
     #[command(flatten)]
     telemetry: TelemetryArgs,
     /// Keys that seal secrets at rest, 64 hex digits a line, the first one seals; or give the
@@ -37,6 +39,7 @@ struct Args {
 impl Args {
     fn config(&self) -> anyhow::Result<Config> {
         let mut config = Config::new(self.data.directory());
+        config.database = self.database.location(&self.data, "registry")?;
         config.change_log_retention = self.change_log_retention;
         if let Some(path) = self.seal_key_file.clone() {
             config.keys = KeySource::File { path, create: false };

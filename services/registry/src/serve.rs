@@ -4,11 +4,11 @@ use std::future::Future;
 
 use salvor_proto::FILE_DESCRIPTOR_SET;
 use salvor_proto::registry::v1::registry_service_server::RegistryServiceServer;
+use salvor_runtime::database::{self, at_once};
 use salvor_runtime::server::{self, Server};
-use salvor_runtime::sqlite::{self, at_once};
 use tokio::net::TcpListener;
 
-use crate::config::Config;
+use crate::config::{Config, KeySource};
 use crate::grpc::Service;
 use crate::seal;
 use crate::store::{Retention, Store};
@@ -16,12 +16,18 @@ use crate::store::{Retention, Store};
 /// Why a registry does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Replicas would seal with keys of their own, and could not open each other's secrets.
+    #[error(
+        "the database {0} is shared, and so must the seal keys be: give every replica the same with --seal-key-file or \
+         SALVOR_SEAL_KEY. Nothing was opened"
+    )]
+    KeysOfItsOwn(database::Location),
     /// No sealing keys.
     #[error(transparent)]
     Keys(#[from] seal::Error),
     /// No database.
     #[error(transparent)]
-    Database(#[from] sqlite::Error),
+    Database(#[from] database::Error),
     /// No server.
     #[error(transparent)]
     Server(#[from] server::Error),
@@ -41,12 +47,17 @@ impl Registry {
     /// # Errors
     /// [`Error::Keys`] or [`Error::Database`]; a database of a newer schema is left untouched.
     pub async fn open(config: &Config) -> Result<Self, Error> {
+        if config.database.is_shared()
+            && matches!(config.keys, KeySource::File { create: true, .. })
+        {
+            return Err(Error::KeysOfItsOwn(config.database.clone()));
+        }
         let keys = seal::load(&config.keys)?;
         let retention = Retention {
             revisions: config.change_log_retention,
             requests: config.request_retention,
         };
-        let opening = Store::open(&config.data_dir, keys, config.clock.clone(), retention);
+        let opening = Store::open(&config.database, keys, config.clock.clone(), retention);
         let store = at_once(opening).await?;
         match at_once(store.count_unopenable()).await {
             Ok(0) => {}

@@ -1,4 +1,4 @@
-//! The durable store on SQLite.
+//! The durable store, in a SQLite file or in a schema of Postgres that replicas share.
 //!
 //! Invariant: every change of a record or gateway takes the next number of one revision counter in its own transaction,
 //! and every version of a record is kept until the log is compacted past it. All writes go through [`Store::write`]; a
@@ -18,21 +18,19 @@ mod row;
 mod schema;
 mod serving;
 mod txn;
-mod view;
 mod write;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use salvor_runtime::Clock;
-use salvor_runtime::sqlite::{self, Database, Options, at_once};
+use salvor_runtime::database::{self, Database, Heeding, Location, Options, View, at_once};
+use salvor_runtime::{Clock, SystemClock};
+use sqlx::AnyConnection;
 use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::error::Error;
 use crate::seal::KeyRing;
-use view::View;
 
 pub(crate) use entry::Restore;
 pub(crate) use gateways::GatewayChange;
@@ -62,41 +60,46 @@ pub(crate) struct Store {
 struct Inner {
     database: Database,
     keys: Arc<KeyRing>,
-    clock: Arc<dyn Clock>,
+    /// `None`: the server's, which all replicas share; of a file, the host's.
+    clock: Option<Arc<dyn Clock>>,
     retention: Retention,
     heartbeats: heartbeats::Heartbeats,
     changed: watch::Sender<i64>,
+    heeding: Heeding,
 }
 
 // === impl Store ===
 
 impl Store {
-    /// Opens or makes `registry.db` in `directory`.
+    /// Opens or makes what is at `location`.
     pub(crate) async fn open(
-        directory: &Path,
+        location: &Location,
         keys: KeyRing,
-        clock: Arc<dyn Clock>,
+        clock: Option<Arc<dyn Clock>>,
         retention: Retention,
-    ) -> Result<Self, sqlite::Error> {
-        Self::open_with(directory, keys, clock, retention, Options::default()).await
+    ) -> Result<Self, database::Error> {
+        Self::open_with(location, keys, clock, retention, Options::default()).await
     }
 
     async fn open_with(
-        directory: &Path,
+        location: &Location,
         keys: KeyRing,
-        clock: Arc<dyn Clock>,
+        clock: Option<Arc<dyn Clock>>,
         retention: Retention,
         options: Options,
-    ) -> Result<Self, sqlite::Error> {
-        let path = directory.join("registry.db");
-        let database = Database::open(&path, options, schema::MIGRATIONS).await?;
+    ) -> Result<Self, database::Error> {
+        let database = Database::open(location, options, schema::MIGRATIONS).await?;
+        let changed = watch::Sender::new(0);
+        let told = changed.clone();
+        let heeding = database.heed(move |_| told.send_modify(|_| {}));
         let inner = Inner {
             database,
             keys: Arc::new(keys),
             clock,
             retention,
-            heartbeats: heartbeats::Heartbeats::default(),
-            changed: watch::Sender::new(0),
+            heartbeats: heartbeats::Heartbeats::new(location.is_shared()),
+            changed,
+            heeding,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -111,14 +114,20 @@ impl Store {
         self.inner.changed.subscribe()
     }
 
-    /// Folds the write-ahead log in and closes the file.
+    /// Closes all connections; a file's write-ahead log is folded in.
     pub(crate) async fn close(&self) {
+        self.inner.heeding.stop();
         self.inner.database.close().await;
     }
 
     /// A view of one committed state.
     async fn read(&self) -> Result<View, Error> {
-        View::begin(self.inner.database.readers()).await
+        Ok(self.inner.database.view().await?)
+    }
+
+    /// The time of day by which leases run.
+    async fn now_ms(&self, connection: &mut AnyConnection) -> Result<u64, Error> {
+        self.inner.now_ms(connection).await
     }
 
     /// Runs `work` in one transaction, committed if it answers `Ok`. It runs to its end even if the caller goes away.
@@ -141,8 +150,9 @@ impl Inner {
     where
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>>,
     {
-        let mut txn =
-            Txn::begin(&self.database, &self.keys, self.clock.now_ms(), self.retention).await?;
+        let mut begun = self.database.begin().await?;
+        let now_ms = self.now_ms(&mut begun).await?;
+        let mut txn = Txn::new(begun, &self.keys, now_ms, self.retention).await?;
         match work(&mut txn).await {
             Ok(answer) => {
                 if let Some(revision) = txn.finish().await? {
@@ -155,6 +165,14 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    async fn now_ms(&self, connection: &mut AnyConnection) -> Result<u64, Error> {
+        if let Some(clock) = &self.clock {
+            return Ok(clock.now_ms());
+        }
+        let shared = self.database.now_ms(connection).await?;
+        Ok(shared.unwrap_or_else(|| SystemClock.now_ms()))
     }
 }
 

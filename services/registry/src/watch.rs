@@ -12,7 +12,7 @@ use futures::Stream;
 use futures::stream::try_unfold;
 use salvor_proto::registry::v1::WatchSandboxesResponse;
 use salvor_proto::registry::v1::watch_sandboxes_response::{Event, Progress, Unreadable};
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;

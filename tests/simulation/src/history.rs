@@ -11,7 +11,7 @@ use salvor_proto::recovery::v1 as pb;
 use salvor_proto::registry::v1 as registry;
 use salvor_recovery_orchestrator::folded::{Folded, folded};
 use salvor_recovery_orchestrator::journal::{Journal, RecoveryFilter, Stored};
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::{Location, at_once};
 use sha2::{Digest as _, Sha256};
 
 use crate::client::record_name;
@@ -103,7 +103,7 @@ pub(crate) fn complete(
 }
 
 async fn read(journal: &Path) -> Result<Vec<Stored>> {
-    let journal = Journal::open(journal, None).await?;
+    let journal = Journal::open(&Location::File(journal.to_owned()), None).await?;
     let filter = RecoveryFilter { limit: MOST, ..RecoveryFilter::default() };
     Ok(journal.list(&filter).await?)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use salvor_devgateway::{Control, DevGateway, Dialect, Driver, Order};
 use salvor_runtime::Shutdown;
 use salvor_runtime::channel::Endpoint;
+use salvor_runtime::database::Location;
 use salvor_runtime::server::{Limits, Server};
 use tokio::sync::mpsc;
 
@@ -36,7 +37,7 @@ pub(crate) type Ended = Result<(), Box<dyn std::error::Error>>;
 pub(crate) async fn registry(data: PathBuf) -> Ended {
     let mut config = salvor_registry::Config::new(data);
     // It asks for the time inside of its stores' operations, too.
-    config.clock = Arc::new(WorldClock);
+    config.clock = Some(Arc::new(WorldClock));
     let registry = salvor_registry::Registry::open(&config).await?;
     let listener = listen(port::REGISTRY).await?;
     registry.add_to(server()).run(listener, std::future::pending()).await?;
@@ -67,7 +68,7 @@ pub(crate) async fn adapter(data: PathBuf) -> Ended {
 
 /// An orchestrator, with a journal of its own.
 pub(crate) async fn orchestrator(journal: PathBuf) -> Ended {
-    let mut config = salvor_recovery_orchestrator::Config::new(journal, "");
+    let mut config = salvor_recovery_orchestrator::Config::new(Location::File(journal), "");
     config.registry = registry_endpoint();
     config.limits.absence_settle = SETTLE;
     config.limits.gateway_settle = SETTLE;

@@ -193,7 +193,7 @@ fn take_over_process(seed: u64) -> Result<Ears> {
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(!seed));
     let stores: &'static Handle = Box::leak(Box::new(store_runtime()?));
     clocks::simulate();
-    salvor_runtime::sqlite::take_no_time(move || (stores.enter(), clocks::Aside::step()));
+    salvor_runtime::database::take_no_time(move || (stores.enter(), clocks::Aside::step()));
     let ears = Ears::default();
     let filter = Targets::new().with_target(TARGET, tracing::Level::DEBUG);
     let subscriber = tracing_subscriber::registry().with(ears.clone().with_filter(filter));

@@ -6,19 +6,20 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use salvor_runtime::sqlite::{Database, Failure, Migration, Options, at_once};
+use salvor_runtime::database::{Database, Failure, Location, Migration, Options, at_once};
 use sqlx::Row;
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "fence tokens",
-    sql: "CREATE TABLE fences (sandbox TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT;
+    sqlite: "CREATE TABLE fences (sandbox TEXT PRIMARY KEY, token INTEGER NOT NULL) STRICT;
           CREATE INDEX fences_by_token ON fences (token);
           CREATE TABLE meta (
               id INTEGER PRIMARY KEY CHECK (id = 1),
               instance TEXT NOT NULL,
               floor INTEGER NOT NULL   -- the highest token of a row that was given up
           ) STRICT;",
+    postgres: None,
 }];
 
 /// Why it cannot be used.
@@ -56,7 +57,8 @@ impl File {
         let lock = lock(directory)?;
         let options = Options { readers: 1, ..Options::default() };
         at_once(async {
-            let database = Database::open(&directory.join("fences.db"), options, MIGRATIONS).await;
+            let file = Location::File(directory.join("fences.db"));
+            let database = Database::open(&file, options, MIGRATIONS).await;
             let database = database.map_err(|error| Trouble::Unusable(error.to_string()))?;
             let file = Self { database, _lock: lock };
             let kept = file.read().await?;
@@ -80,7 +82,7 @@ impl File {
             return Err(Trouble::Unusable(sound));
         }
         sqlx::query(
-            "INSERT INTO meta (id, instance, floor) VALUES (1, ?, 0) ON CONFLICT DO NOTHING",
+            "INSERT INTO meta (id, instance, floor) VALUES (1, $1, 0) ON CONFLICT DO NOTHING",
         )
         .bind(super::instance())
         .execute(self.database.writer())
@@ -112,17 +114,17 @@ impl File {
         let kept = async {
             let mut transaction = self.database.begin().await?;
             if let Some(floor) = floor {
-                sqlx::query("UPDATE meta SET floor = max(floor, ?)")
+                sqlx::query("UPDATE meta SET floor = max(floor, $1)")
                     .bind(floor)
                     .execute(&mut *transaction)
                     .await?;
-                sqlx::query("DELETE FROM fences WHERE token <= ?")
+                sqlx::query("DELETE FROM fences WHERE token <= $1")
                     .bind(floor)
                     .execute(&mut *transaction)
                     .await?;
             }
             sqlx::query(
-                "INSERT INTO fences (sandbox, token) VALUES (?, ?) \
+                "INSERT INTO fences (sandbox, token) VALUES ($1, $2) \
                  ON CONFLICT (sandbox) DO UPDATE SET token = max(token, excluded.token)",
             )
             .bind(sandbox)

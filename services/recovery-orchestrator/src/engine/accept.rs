@@ -11,7 +11,7 @@ use salvor_core::{
 use salvor_proto::{
     Error, error::Code, gateway::v1::PruneReport, recovery::v1 as pb, registry::v1 as registry,
 };
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use uuid::Uuid;
 
 use super::{Engine, Work, lease};
@@ -75,7 +75,7 @@ impl Engine {
         self.world().registry.sandbox(&ask.name).await?;
         let name = RecoveryName(format!("recoveries/{}", Uuid::now_v7().simple()));
         let ttl = self.world().config.lease_ttl;
-        let lease = self.world().registry.acquire(&ask.name, name.as_str(), ttl).await;
+        let lease = self.world().registry.acquire(&ask.name, &self.holder(&name), ttl).await;
         let lease = lease.map_err(|error| held(error, &ask.name))?;
         let accepted = Box::pin(self.under_lease(&ask, name, lease)).await;
         match accepted {
@@ -304,7 +304,10 @@ fn same_plan(ask: &Ask, plan: &Plan) -> Result<(), Error> {
 
 fn held(error: Error, name: &RecordName) -> Error {
     if error.reason() == "LEASE_HELD" {
-        return error.next_step(NextStep::ListOpen.of(&name.to_string()));
+        let holder = error.metadata("holder").unwrap_or_default();
+        // Which orchestrator has it at work is nothing to its caller.
+        let recovery = holder.split('@').next().unwrap_or_default().to_owned();
+        return error.with("holder", recovery).next_step(NextStep::ListOpen.of(&name.to_string()));
     }
     error
 }

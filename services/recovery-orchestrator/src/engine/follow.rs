@@ -11,7 +11,7 @@ use salvor_core::{
     saga::{Ending, Setback},
 };
 use salvor_proto::Error;
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use uuid::Uuid;
 
 use super::{Accepted, Ask, Engine};

@@ -1,9 +1,6 @@
 //! Taking up what is open and not at work here.
 
-use std::{
-    sync::{PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering, time::Duration};
 
 use salvor_core::{
     Approved, SagaKind,
@@ -14,19 +11,17 @@ use salvor_core::{
     },
 };
 use salvor_proto::{Error, error::Code};
-use salvor_runtime::sqlite::at_once;
-use tokio::time::sleep;
+use salvor_runtime::database::at_once;
+use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::{Engine, Work};
 use crate::{
     folded::{Standing, folded},
-    journal::{RecoveryFilter, Row, Stored},
+    journal::{Row, Stored},
     words::NextStep,
 };
 
-/// So many open recoveries are looked at in one go.
-const PAGE: u32 = 200;
 /// The longest time between two looks at a parked recovery.
 const LONGEST: Duration = Duration::from_mins(10);
 /// How soon after its start an orchestrator takes up what it finds, and how often it looks for more.
@@ -39,7 +34,8 @@ impl Engine {
         self.inner.tasks.spawn("sweep", move |stopping| async move {
             let mut found = false;
             loop {
-                if !found {
+                // Of several orchestrators any may be gone the next moment, and leave what it had at work.
+                if !found || engine.journal().is_shared() {
                     match engine.find_open().await {
                         Ok(()) => found = true,
                         Err(error) => warn!(%error, "open recoveries could not be looked for"),
@@ -54,36 +50,22 @@ impl Engine {
         });
     }
 
-    /// Reads the whole journal once, for what was left open by a process before.
+    /// Asks the journal what is open, whoever left it so.
     async fn find_open(&self) -> Result<(), Error> {
-        let mut before = None;
-        loop {
-            let filter = RecoveryFilter {
-                sandbox: None,
-                open_only: true,
-                before: before.take(),
-                limit: PAGE,
-            };
-            let page = at_once(self.journal().list(&filter)).await?;
-            for stored in &page {
-                self.leave_open(&stored.header.name);
-            }
-            before = page.last().map(|s| (s.header.created_ms, s.header.name.to_string()));
-            if before.is_none() {
-                return Ok(());
-            }
-        }
+        let open = at_once(self.journal().open_recoveries()).await?;
+        self.inner.open.settle(open);
+        Ok(())
     }
 
     async fn sweep_once(&self) {
-        let open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for name in open {
+        for name in self.inner.open.due(Instant::now()) {
             match self.sweep_one(&name).await {
-                Ok(true) => {
-                    let mut open = self.inner.open.lock().unwrap_or_else(PoisonError::into_inner);
-                    open.remove(&name);
-                }
+                Ok(true) => self.inner.open.remove(&name),
                 Ok(false) => {}
+                Err(error) if error.reason() == "LEASE_HELD" => {
+                    let held = error.retry().unwrap_or(SWEEP).max(SWEEP);
+                    self.inner.open.held_until(&name, Instant::now() + held);
+                }
                 Err(error) => {
                     warn!(recovery = %name, %error, "an open recovery could not be taken up yet");
                 }
@@ -136,6 +118,7 @@ impl Engine {
     pub(super) async fn take_up(&self, stored: Stored, cancel: bool) -> Result<(), Error> {
         let Stored { header, events: mut rows } = stored;
         let Some(place) = self.place(&header.name).await? else { return Ok(()) };
+        let cancel = cancel || self.journal().is_asked_to_cancel(&header.name).await?;
         place.at_work.cancel.store(cancel, Ordering::SeqCst);
         let version = header.plan.saga.version();
         if header.plan.saga_version != version {
@@ -151,8 +134,9 @@ impl Engine {
             Error::new(Code::DataLoss, "PLAN_NOT_APPROVED", message)
         })?;
         let ttl = self.world().config.lease_ttl;
-        let lease =
-            self.world().registry.acquire(header.target(), header.name.as_str(), ttl).await?;
+        let holder = self.holder(&header.name);
+        let lease = self.world().registry.acquire(header.target(), &holder, ttl).await?;
+        at_once(self.journal().take_over(&header.name, lease.fence)).await?;
         // Under the lease, what is in the journal is all there is.
         if let Some(now) = at_once(self.journal().recovery(&header.name)).await? {
             rows = now.events;
@@ -160,7 +144,7 @@ impl Engine {
         for event in going_on(header.plan.saga, &rows)? {
             let seq = rows.last().map_or(0, |row| row.seq) + 1;
             let row = Row { seq, at_ms: self.world().now().0, event, terminal: false };
-            at_once(self.journal().append(&header.name, &row)).await?;
+            at_once(self.journal().append(&header.name, &row, lease.fence)).await?;
             rows.push(row);
         }
         info!(recovery = %header.name, events = rows.len(), "recovery is taken up");
@@ -176,7 +160,10 @@ impl Engine {
     pub async fn retry(&self, name: &RecoveryName) -> Result<(), Error> {
         let (stored, folded) = self.recovery(name).await?;
         match folded.standing {
-            Standing::Parked(_) | Standing::Running => self.take_up(stored, false).await,
+            Standing::Parked(_) | Standing::Running => {
+                self.journal().forget_cancellation(name).await?;
+                self.take_up(stored, false).await
+            }
             Standing::Refused | Standing::Ended(_) => {
                 let message = format!("{name} has ended; there is nothing to resume");
                 Err(Error::new(Code::Refused, "RECOVERY_ENDED", message)

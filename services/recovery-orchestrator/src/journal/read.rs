@@ -8,7 +8,7 @@ use salvor_core::{
     name::RecordName,
 };
 use salvor_proto::{Error, error::Code};
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Row as _, any::AnyRow};
 
 use super::{Header, Journal, Row, Stored, Untouched, schema, storage, unsigned};
 
@@ -63,7 +63,7 @@ pub struct StoredDecision {
 impl Journal {
     /// One recovery, whole.
     pub async fn recovery(&self, name: &RecoveryName) -> Result<Option<Stored>, Error> {
-        let sql = format!("{} WHERE name = ?", schema::SELECT_RECOVERY);
+        let sql = format!("{} WHERE name = $1", schema::SELECT_RECOVERY);
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(name.as_str())
             .fetch_optional(self.db.readers())
@@ -80,7 +80,7 @@ impl Journal {
     /// The recovery that a request made.
     pub async fn by_request(&self, request_id: &str) -> Result<Option<Stored>, Error> {
         let name: Option<String> =
-            sqlx::query_scalar("SELECT name FROM recoveries WHERE request_id = ?")
+            sqlx::query_scalar("SELECT name FROM recoveries WHERE request_id = $1")
                 .bind(request_id)
                 .fetch_optional(self.db.readers())
                 .await
@@ -120,23 +120,36 @@ impl Journal {
         }
     }
 
+    /// All that are open, by name.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn open_recoveries(&self) -> Result<BTreeSet<RecoveryName>, Error> {
+        let names = sqlx::query_scalar("SELECT name FROM recoveries WHERE ended = 0")
+            .fetch_all(self.db.readers());
+        let names: Vec<String> = names.await.map_err(|e| storage(Untouched::All, &e))?;
+        Ok(names.into_iter().map(RecoveryName).collect())
+    }
+
     async fn rows(
         &self,
         filter: &RecoveryFilter,
         before: Option<&(u64, String)>,
-    ) -> Result<Vec<SqliteRow>, Error> {
-        let open = if filter.open_only { schema::OPEN } else { "1" };
+    ) -> Result<Vec<AnyRow>, Error> {
+        let open = if filter.open_only { schema::OPEN } else { "1 = 1" };
+        // Each walks an index of its own.
+        let whose = if filter.sandbox.is_some() { "sandbox = $1" } else { "$1 IS NULL" };
         let sql = format!(
-            "{} WHERE {open} AND (?1 IS NULL OR sandbox = ?1)
-             AND (?2 IS NULL OR (created_ms, name) < (?2, ?3))
-             ORDER BY created_ms DESC, name DESC LIMIT ?4",
+            "{} WHERE {open} AND {whose}
+             AND ($2 IS NULL OR (created_ms, name) < ($2, $3))
+             ORDER BY created_ms DESC, name DESC LIMIT $4",
             schema::SELECT_RECOVERY
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(filter.sandbox.as_ref().map(ToString::to_string))
             .bind(before.map(|(ms, _)| super::signed(*ms)))
             .bind(before.map_or("", |(_, name)| name.as_str()))
-            .bind(filter.limit)
+            .bind(i64::from(filter.limit))
             .fetch_all(self.db.readers());
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
@@ -213,20 +226,20 @@ impl Journal {
         filter: &DecisionFilter,
         of_one: bool,
         after: i64,
-    ) -> Result<Vec<SqliteRow>, Error> {
+    ) -> Result<Vec<AnyRow>, Error> {
         let column = if of_one { "d.recovery" } else { "d.sandbox" };
         let sql = format!(
             "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, d.decision, d.span_id,
                     r.name, r.request_id, r.plan, r.evidence, r.traceparent, r.created_ms
              FROM decisions d JOIN recoveries r ON r.name = d.recovery
-             WHERE {column} = ? AND d.rowid > ? AND (? = 0 OR d.allowed = 0)
-             ORDER BY d.rowid LIMIT ?"
+             WHERE {column} = $1 AND d.rowid > $2 AND ($3 = 0 OR d.allowed = 0)
+             ORDER BY d.rowid LIMIT $4"
         );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(&filter.parent)
             .bind(after)
-            .bind(filter.refused_only)
-            .bind(filter.limit)
+            .bind(i64::from(filter.refused_only))
+            .bind(i64::from(filter.limit))
             .fetch_all(self.db.readers());
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
@@ -248,24 +261,24 @@ fn named_in(text: &str, prefix: &str, found: &mut BTreeSet<SnapshotName>) {
 }
 
 /// Where a recovery stands in a list.
-fn place(row: &SqliteRow) -> Result<(u64, String), Error> {
+fn place(row: &AnyRow) -> Result<(u64, String), Error> {
     let created_ms = row.try_get("created_ms").map_err(|e| storage(Untouched::All, &e))?;
     Ok((unsigned(created_ms), row.try_get("name").map_err(|e| storage(Untouched::All, &e))?))
 }
 
-fn event(row: &SqliteRow) -> Result<Row, Error> {
+fn event(row: &AnyRow) -> Result<Row, Error> {
     let read = || -> Result<Row, sqlx::Error> {
         Ok(Row {
             seq: row.try_get("seq")?,
             at_ms: unsigned(row.try_get("at_ms")?),
             event: row.try_get("event")?,
-            terminal: row.try_get("terminal")?,
+            terminal: row.try_get::<i64, _>("terminal")? == 1,
         })
     };
     read().map_err(|e| storage(Untouched::All, &e))
 }
 
-fn header(row: &SqliteRow) -> Result<Header, Error> {
+fn header(row: &AnyRow) -> Result<Header, Error> {
     let get =
         |column: &str| row.try_get::<String, _>(column).map_err(|e| storage(Untouched::All, &e));
     let name = RecoveryName(get("name")?);
@@ -290,7 +303,7 @@ fn header(row: &SqliteRow) -> Result<Header, Error> {
     })
 }
 
-fn stored_decision(row: &SqliteRow) -> Result<StoredDecision, Error> {
+fn stored_decision(row: &AnyRow) -> Result<StoredDecision, Error> {
     let header = header(row)?;
     let text: String = row.try_get("decision").map_err(|e| storage(Untouched::All, &e))?;
     let decision = serde_json::from_str(&text).map_err(|error| {

@@ -1,6 +1,8 @@
 use salvor_core::{Limits, Planned, Request, id::SnapshotName, plan::plan};
+use salvor_testkit::store::{Store, skipped_on_a_server};
 
 use super::*;
+use std::time::Duration;
 
 fn evidence() -> Evidence {
     use salvor_core::{Fact, Timestamp, Why};
@@ -36,9 +38,22 @@ fn header(name: &str, created_ms: u64) -> Header {
     }
 }
 
-async fn journal(dir: &tempfile::TempDir) -> Journal {
-    Journal::open(&dir.path().join("journal.db"), None).await.unwrap()
+/// Where a test's journal is.
+struct Place {
+    store: Store,
+    _dir: tempfile::TempDir,
 }
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    Place { store: Store::new(dir.path(), "journal"), _dir: dir }
+}
+
+async fn journal(place: &Place) -> Journal {
+    Journal::open(place.store.location(), None).await.unwrap()
+}
+
+const FENCE: Fence = Fence(7);
 
 fn row(seq: i64, terminal: bool) -> Row {
     Row { seq, at_ms: 5, event: "\"Resumed\"".into(), terminal }
@@ -46,12 +61,12 @@ fn row(seq: i64, terminal: bool) -> Row {
 
 #[tokio::test]
 async fn what_was_accepted_is_read_back_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let header = header("recoveries/a", 7);
     {
         let journal = journal(&dir).await;
         journal.accept(&header, &["ab".into()]).await.unwrap();
-        journal.append(&header.name, &row(1, false)).await.unwrap();
+        journal.append(&header.name, &row(1, false), FENCE).await.unwrap();
     }
     let journal = journal(&dir).await;
     let stored = journal.recovery(&header.name).await.unwrap().unwrap();
@@ -64,18 +79,83 @@ async fn what_was_accepted_is_read_back_after_a_restart() {
 
 #[tokio::test]
 async fn of_two_writers_of_one_event_one_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let journal = journal(&dir).await;
     let header = header("recoveries/a", 7);
     journal.accept(&header, &[]).await.unwrap();
-    journal.append(&header.name, &row(1, false)).await.unwrap();
-    let error = journal.append(&header.name, &row(1, false)).await.unwrap_err();
+    journal.append(&header.name, &row(1, false), FENCE).await.unwrap();
+    let error = journal.append(&header.name, &row(1, false), FENCE).await.unwrap_err();
     assert_eq!(error.reason(), "JOURNAL_CONFLICT");
 }
 
 #[tokio::test]
+async fn whoever_holds_an_older_lease_than_it_was_taken_over_with_appends_nothing() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    let header = header("recoveries/a", 7);
+    journal.accept(&header, &[]).await.unwrap();
+    journal.append(&header.name, &row(1, false), Fence(3)).await.unwrap();
+    journal.take_over(&header.name, Fence(5)).await.unwrap();
+    journal.take_over(&header.name, Fence(4)).await.unwrap();
+    let error = journal.append(&header.name, &row(2, false), Fence(4)).await.unwrap_err();
+    assert_eq!(error.reason(), "JOURNAL_CONFLICT");
+    assert!(error.message().contains("took the recovery over"), "{error}");
+    journal.append(&header.name, &row(2, false), Fence(5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_open_is_what_was_allowed_and_has_no_end() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    let names = async || {
+        let open = journal.open_recoveries().await.unwrap();
+        open.into_iter().map(|name| name.0).collect::<Vec<_>>()
+    };
+    let mut refused = header("recoveries/refused", 7);
+    refused.plan.decisions.truncate(1);
+    assert!(!refused.plan.allowed(), "nothing is known");
+    journal.accept(&refused, &[]).await.unwrap();
+    let mut allowed = header("recoveries/a", 7);
+    allowed.plan.decisions.clear();
+    journal.accept(&allowed, &[]).await.unwrap();
+    journal.append(&allowed.name, &row(1, false), FENCE).await.unwrap();
+    assert_eq!(names().await, ["recoveries/a"]);
+    journal.append(&allowed.name, &row(2, true), FENCE).await.unwrap();
+    assert_eq!(names().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_was_asked_to_go_back_is_known_until_it_is_asked_to_go_on() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    let header = header("recoveries/a", 7);
+    journal.accept(&header, &[]).await.unwrap();
+    assert!(!journal.is_asked_to_cancel(&header.name).await.unwrap());
+    for at in [1, 2] {
+        journal.ask_to_cancel(&header.name, at).await.unwrap();
+    }
+    assert!(journal.is_asked_to_cancel(&header.name).await.unwrap());
+    journal.forget_cancellation(&header.name).await.unwrap();
+    assert!(!journal.is_asked_to_cancel(&header.name).await.unwrap());
+}
+
+/// One orchestrator waits for what another one writes.
+#[tokio::test]
+async fn a_wait_is_woken_by_whoever_writes() {
+    let dir = place();
+    let (one, other) = (journal(&dir).await, journal(&dir).await);
+    let writer = if one.is_shared() { &other } else { &one };
+    let header = header("recoveries/a", 7);
+    let mut waiting = one.waiting(&header.name);
+    waiting.begin();
+    writer.accept(&header, &[]).await.unwrap();
+    writer.append(&header.name, &row(1, false), FENCE).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), waiting.changed()).await.unwrap();
+}
+
+#[tokio::test]
 async fn every_decision_is_kept_with_its_evidence() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let journal = journal(&dir).await;
     let header = header("recoveries/a", 7);
     journal.accept(&header, &[]).await.unwrap();
@@ -92,7 +172,7 @@ async fn every_decision_is_kept_with_its_evidence() {
 
 #[tokio::test]
 async fn lists_are_newest_first_and_go_on_where_they_ended() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let journal = journal(&dir).await;
     for (name, ms) in [("recoveries/a", 1), ("recoveries/b", 2), ("recoveries/c", 2)] {
         journal.accept(&header(name, ms), &[]).await.unwrap();
@@ -108,7 +188,10 @@ async fn lists_are_newest_first_and_go_on_where_they_ended() {
 
 #[tokio::test]
 async fn a_full_disk_is_said_and_nothing_is_kept() {
-    let dir = tempfile::tempdir().unwrap();
+    if skipped_on_a_server("a full disk, of a file") {
+        return;
+    }
+    let dir = place();
     let journal = journal(&dir).await;
     sqlx::query("PRAGMA max_page_count = 1").execute(journal.db.writer()).await.unwrap();
     let mut big = header("recoveries/a", 7);
@@ -122,7 +205,7 @@ async fn a_full_disk_is_said_and_nothing_is_kept() {
 /// What is open is not to lose the snapshot that it rests on, whoever prunes.
 #[tokio::test]
 async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let journal = journal(&dir).await;
     let name = |digit: char| format!("gateways/g/snapshots/{}", String::from(digit).repeat(64));
     let mut at = 0;
@@ -134,7 +217,7 @@ async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
         journal.accept(&header, &[]).await.unwrap();
         let event = format!("{{\"Capture\":{{\"Taken\":{{\"saved\":{{\"name\":\"{taken}\"}}}}}}}}");
         let row = Row { seq: 1, at_ms: 5, event, terminal: ended };
-        journal.append(&header.name, &row).await.unwrap();
+        journal.append(&header.name, &row, FENCE).await.unwrap();
     };
     for number in 0..300 {
         open(&format!("recoveries/ended-{number}"), Some(name('e')), name('f'), true).await;
@@ -151,7 +234,7 @@ async fn what_open_recoveries_name_is_in_use_and_what_ended_ones_name_is_not() {
 /// A prune is told of one sandbox's: those of a whole fleet would be more than it takes.
 #[tokio::test]
 async fn what_others_have_taken_is_not_named_and_what_they_were_planned_with_is() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = place();
     let journal = journal(&dir).await;
     let name = |gateway: &str, digit: u32| format!("gateways/{gateway}/snapshots/{digit:064x}");
     for number in 0..300 {
@@ -165,7 +248,7 @@ async fn what_others_have_taken_is_not_named_and_what_they_were_planned_with_is(
         journal.accept(&header, &[]).await.unwrap();
         let event = format!("{{\"Taken\":\"{}\"}}", name("g", 1000 + number));
         let row = Row { seq: 1, at_ms: 5, event, terminal: false };
-        journal.append(&header.name, &row).await.unwrap();
+        journal.append(&header.name, &row, FENCE).await.unwrap();
     }
     let found = journal.snapshots_in_use(&evidence().target, None).await.unwrap();
     let expected = [0, 2].map(|number| SnapshotName(name("g", number)));

@@ -13,7 +13,7 @@ use salvor_core::{
     },
 };
 use salvor_proto::{Error, convert, gateway::v1 as pb, registry::v1 as registry};
-use salvor_runtime::sqlite::at_once;
+use salvor_runtime::database::at_once;
 use tokio::time::sleep;
 
 use super::{note::note_deleted, watch, workspace::unless_stopping};

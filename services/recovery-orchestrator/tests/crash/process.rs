@@ -10,7 +10,8 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use salvor_testkit::{disk::Disk, wait::until};
+use salvor_runtime::database::Location;
+use salvor_testkit::{disk::Disk, store, wait::until};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStderr, Command},
@@ -26,8 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Start {
     /// The registry's address.
     pub(crate) registry: String,
-    /// Where the journal is.
+    /// Where the journal is, unless it is on a server.
     pub(crate) data: PathBuf,
+    /// Where the journal is.
+    pub(crate) journal: Location,
     /// How long an absence and a healthy gateway must have been seen.
     pub(crate) settle: Duration,
     /// What it logs.
@@ -67,6 +70,10 @@ impl Process {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        if let Location::Server { schema, .. } = &start.journal {
+            let url = store::postgres().expect("a server");
+            command.env("SALVOR_DATABASE_URL", url).args(["--database-schema", schema.as_str()]);
+        }
         if let Some(disk) = &start.disk {
             command.envs(disk.environment());
         }

@@ -104,7 +104,8 @@ impl Scene {
         let fleet = Box::pin(Fleet::start(options)).await.unwrap();
         let start = Start {
             registry: fleet.registry_url(),
-            data: fleet.journal().parent().unwrap().to_owned(),
+            data: fleet.orchestrator_data(),
+            journal: fleet.journal().clone(),
             settle: SETTLE,
             log: "info",
             otlp: None,
@@ -307,7 +308,7 @@ impl Scene {
 
     /// How often the journal was written for a recovery: its header, and each event. Nobody may be writing.
     pub(crate) async fn appends(&self, recovery: &str) -> u64 {
-        let journal = Journal::open(&self.fleet.journal(), None).await.unwrap();
+        let journal = Journal::open(self.fleet.journal(), None).await.unwrap();
         let name = salvor_core::id::RecoveryName(recovery.to_owned());
         let stored = journal.recovery(&name).await.unwrap().unwrap();
         1 + stored.events.len() as u64

@@ -42,6 +42,8 @@ pub enum NextStep {
     SnapshotEntryAgain,
     /// The copy is of a record that is gone.
     OfAnEarlierRecord,
+    /// Ask again once the database server answers.
+    AskAgain,
     /// Make space.
     FreeSpace,
     /// Put a copy of the database in its place.
@@ -52,7 +54,7 @@ pub enum NextStep {
 
 impl NextStep {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Status,
         Self::ReadAgain,
         Self::ReadGatewayAgain,
@@ -70,6 +72,7 @@ impl NextStep {
         Self::ListThenWatch,
         Self::SnapshotEntryAgain,
         Self::OfAnEarlierRecord,
+        Self::AskAgain,
         Self::FreeSpace,
         Self::RestoreDatabase,
         Self::MakeWritable,
@@ -134,6 +137,9 @@ impl NextStep {
             }
             Self::OfAnEarlierRecord => {
                 ("salvor status", "the copied record was destroyed and its name reused")
+            }
+            Self::AskAgain => {
+                ("salvor list", "once it answers, then call again with the same request_id")
             }
             Self::FreeSpace => (
                 "salvor list",

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use salvor_proto::error::{Code, Error as Wire};
-use salvor_runtime::sqlite::Failure;
+use salvor_runtime::database::Failure;
 use tonic::Status;
 
 use super::Error;
 use super::next_step::{NextStep, next_step};
 
 const BUSY_RETRY: Duration = Duration::from_millis(200);
+const AWAY_RETRY: Duration = Duration::from_secs(1);
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -172,6 +173,11 @@ fn storage(failure: Failure, source: &sqlx::Error) -> Wire {
             "STORAGE_BUSY",
             "the registry's database is busy; nothing was changed",
         ),
+        Failure::Away => (
+            Code::Unavailable,
+            "STORAGE_AWAY",
+            "the registry's database server does not answer; whether the change was made is not known",
+        ),
         Failure::Corrupt => (
             Code::DataLoss,
             "STORAGE_CORRUPT",
@@ -197,6 +203,7 @@ fn storage(failure: Failure, source: &sqlx::Error) -> Wire {
     match failure {
         Failure::Full => error.next_step(NextStep::FreeSpace.of("")),
         Failure::Busy => error.retry_after(BUSY_RETRY),
+        Failure::Away => error.retry_after(AWAY_RETRY).next_step(NextStep::AskAgain.of("")),
         Failure::Corrupt => error.next_step(NextStep::RestoreDatabase.of("")),
         Failure::ReadOnly => error.next_step(NextStep::MakeWritable.of("")),
         Failure::Io | Failure::Other => error,

@@ -68,7 +68,8 @@ impl Txn {
         self.put(version, revision).await?;
         if damaged {
             // Its bytes go on as they are, and so must the knowledge that they are not what was written.
-            sqlx::query("UPDATE records SET digest = x'' WHERE revision = ?")
+            sqlx::query("UPDATE records SET digest = $1 WHERE revision = $2")
+                .bind(Vec::new())
                 .bind(revision)
                 .execute(self.connection())
                 .await?;

@@ -89,7 +89,7 @@ impl Store {
         fence_token: i64,
     ) -> Result<(Option<Spec>, Option<Policy>), Error> {
         let mut view = self.read().await?;
-        let now_ms = self.inner.clock.now_ms();
+        let now_ms = self.now_ms(&mut view).await?;
         leases::check(&mut view, &snapshot.name, fence_token, true, now_ms).await?;
         let copy = open(self.keys(), snapshot)?;
         let altered = || Error::SnapshotAltered { name: snapshot.name.clone() };

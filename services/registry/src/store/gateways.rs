@@ -5,10 +5,11 @@
 use futures::FutureExt;
 use prost::Message;
 use salvor_proto::registry::v1::{Gateway, GatewayHeartbeat, GatewayIdentity};
-use salvor_runtime::sqlite::at_once;
+use salvor_proto::time::millis;
+use salvor_runtime::database::at_once;
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::write::new_etag;
 use super::{RequestId, Store, Txn, serving};
@@ -68,8 +69,8 @@ impl Store {
     ) -> Result<(Vec<Gateway>, bool), Error> {
         let mut view = self.read().await?;
         let rows = sqlx::query(
-            "SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name > ? \
-             ORDER BY name LIMIT ?",
+            "SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name > $1 \
+             ORDER BY name LIMIT $2",
         )
         .bind(after)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
@@ -116,10 +117,11 @@ impl Store {
                 speaker,
             });
         }
-        let now_ms = self.inner.clock.now_ms();
-        at_once(async {
+        let now_ms = at_once(async {
             let mut view = self.read().await?;
-            serving::check_speaker(&mut view, &name, &heartbeat, now_ms).await
+            let now_ms = self.now_ms(&mut view).await?;
+            serving::check_speaker(&mut view, &name, &heartbeat, now_ms).await?;
+            Ok::<_, Error>(now_ms)
         })
         .await?;
         heartbeat.receive_time = Some(salvor_proto::time::timestamp(now_ms));
@@ -137,8 +139,10 @@ impl Store {
     }
 
     fn with_heartbeat(&self, name: &str, mut gateway: Gateway) -> Gateway {
-        if let Some(latest) = self.inner.heartbeats.get(name) {
-            gateway.heartbeat = Some(latest);
+        let heard = self.inner.heartbeats.get(name);
+        // What another replica heard is in the database, and may be newer.
+        if let Some(heard) = heard.filter(|heard| is_newer(heard, gateway.heartbeat.as_ref())) {
+            gateway.heartbeat = Some(heard);
         }
         gateway
     }
@@ -189,15 +193,15 @@ impl Txn {
         self.known_gateway(&name, Some(&etag)).await?;
         let label = name.trim_start_matches("gateways/");
         let count: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM records WHERE gateway = ? AND state <> 4 AND superseded IS NULL",
+            "SELECT count(*) FROM records WHERE gateway = $1 AND state <> 4 AND superseded IS NULL",
         )
         .bind(label)
         .fetch_one(self.connection())
         .await?;
         if count > 0 {
             let records = sqlx::query_scalar(
-                "SELECT name FROM records WHERE gateway = ? AND state <> 4 AND superseded IS NULL \
-                 ORDER BY name LIMIT ?",
+                "SELECT name FROM records WHERE gateway = $1 AND state <> 4 AND superseded IS NULL \
+                 ORDER BY name LIMIT $2",
             )
             .bind(label)
             .bind(NAMED)
@@ -205,7 +209,7 @@ impl Txn {
             .await?;
             return Err(Error::GatewayInUse { name, count, records });
         }
-        sqlx::query("DELETE FROM gateways WHERE name = ?")
+        sqlx::query("DELETE FROM gateways WHERE name = $1")
             .bind(&name)
             .execute(self.connection())
             .await?;
@@ -249,8 +253,9 @@ impl Txn {
 
     async fn put_gateway(&mut self, entry: &Entry) -> Result<(), Error> {
         sqlx::query(
-            "INSERT OR REPLACE INTO gateways (name, etag, digest, message, heartbeat) \
-             VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO gateways (name, etag, digest, message, heartbeat) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET etag = excluded.etag, \
+             digest = excluded.digest, message = excluded.message, heartbeat = excluded.heartbeat",
         )
         .bind(&entry.name)
         .bind(&entry.etag)
@@ -278,7 +283,7 @@ impl Entry {
         entry
     }
 
-    fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+    fn from_row(row: &AnyRow) -> Result<Self, Error> {
         Ok(Self {
             name: row.try_get(0)?,
             etag: row.try_get(1)?,
@@ -323,10 +328,7 @@ impl Entry {
 }
 
 /// Refuses what is about a gateway that nobody registered.
-pub(super) async fn must_be_known(
-    connection: &mut SqliteConnection,
-    name: &str,
-) -> Result<(), Error> {
+pub(super) async fn must_be_known(connection: &mut AnyConnection, name: &str) -> Result<(), Error> {
     match entry(connection, name).await? {
         Some(_) => Ok(()),
         None => Err(Error::GatewayNotFound { name: name.into() }),
@@ -335,7 +337,7 @@ pub(super) async fn must_be_known(
 
 /// Refuses to bind a record to a gateway that is not known.
 pub(super) async fn must_be_registered(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     gateway: String,
 ) -> Result<(), Error> {
     match entry(connection, &gateway).await? {
@@ -344,9 +346,9 @@ pub(super) async fn must_be_registered(
     }
 }
 
-async fn entry(connection: &mut SqliteConnection, name: &str) -> Result<Option<Entry>, Error> {
+async fn entry(connection: &mut AnyConnection, name: &str) -> Result<Option<Entry>, Error> {
     let found =
-        sqlx::query("SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name = ?")
+        sqlx::query("SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name = $1")
             .bind(name)
             .fetch_optional(connection)
             .await?;
@@ -356,6 +358,11 @@ async fn entry(connection: &mut SqliteConnection, name: &str) -> Result<Option<E
 /// The identity that a heartbeat proves: that of a healthy gateway that identified itself.
 fn pinnable(heartbeat: &GatewayHeartbeat) -> Option<&GatewayIdentity> {
     heartbeat.identity.as_ref().filter(|identity| heartbeat.healthy && !is_empty(identity))
+}
+
+fn is_newer(heard: &GatewayHeartbeat, stored: Option<&GatewayHeartbeat>) -> bool {
+    let at = |heartbeat: &GatewayHeartbeat| heartbeat.receive_time.as_ref().map_or(0, millis);
+    stored.is_none_or(|stored| at(heard) >= at(stored))
 }
 
 fn is_empty(identity: &GatewayIdentity) -> bool {

@@ -1,7 +1,7 @@
 //! What adapters say of gateways, cheaply.
 //!
-//! Invariant: the latest word is always answered; on disk is the latest one that said something new, at most a minute
-//! older. Deliberately absent: judging what is said.
+//! Invariant: the latest word is always answered; stored is the latest one that said something new, at most a minute older, or
+//! a few seconds where other replicas answer from the store. Deliberately absent: judging what is said.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,14 @@ use salvor_proto::time::millis;
 
 /// An unchanged heartbeat is written down again after this long.
 const WRITE_EVERY_MS: u64 = 60_000;
+/// The same where the other replicas know it from the store alone, and an orchestrator believes it for 30 s.
+const WRITE_SHARED_EVERY_MS: u64 = 5_000;
 
 /// The latest heartbeat of each gateway that has spoken since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heartbeats {
     latest: Mutex<HashMap<String, Latest>>,
+    write_every_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -28,6 +31,12 @@ struct Latest {
 // === impl Heartbeats ===
 
 impl Heartbeats {
+    /// None as yet; `shared` if other replicas answer, too.
+    pub(super) fn new(shared: bool) -> Self {
+        let write_every_ms = if shared { WRITE_SHARED_EVERY_MS } else { WRITE_EVERY_MS };
+        Self { latest: Mutex::default(), write_every_ms }
+    }
+
     /// The latest one of `gateway`.
     pub(super) fn get(&self, gateway: &str) -> Option<GatewayHeartbeat> {
         self.lock().get(gateway).map(|latest| latest.heartbeat.clone())
@@ -48,7 +57,7 @@ impl Heartbeats {
         if !same {
             known.written_ms = None;
         }
-        known.written_ms.is_none_or(|written| now_ms.saturating_sub(written) >= WRITE_EVERY_MS)
+        known.written_ms.is_none_or(|at| now_ms.saturating_sub(at) >= self.write_every_ms)
     }
 
     /// Notes that `heartbeat` is on disk.

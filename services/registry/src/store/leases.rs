@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use salvor_proto::registry::v1::Lease;
 use salvor_proto::time::timestamp;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, Txn};
 use crate::error::Error;
@@ -102,7 +102,7 @@ impl Txn {
     }
 
     async fn release(&mut self, name: String, fence_token: i64) -> Result<(), Error> {
-        sqlx::query("UPDATE leases SET expire_ms = 0 WHERE name = ? AND fence_token = ?")
+        sqlx::query("UPDATE leases SET expire_ms = 0 WHERE name = $1 AND fence_token = $2")
             .bind(name)
             .bind(fence_token)
             .execute(self.connection())
@@ -112,8 +112,9 @@ impl Txn {
 
     async fn store_lease(&mut self, name: String, held: Held) -> Result<Lease, Error> {
         sqlx::query(
-            "INSERT OR REPLACE INTO leases (name, fence_token, holder, expire_ms) \
-             VALUES (?, ?, ?, ?)",
+            "INSERT INTO leases (name, fence_token, holder, expire_ms) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (name) DO UPDATE SET fence_token = excluded.fence_token, \
+             holder = excluded.holder, expire_ms = excluded.expire_ms",
         )
         .bind(&name)
         .bind(held.fence_token)
@@ -144,7 +145,7 @@ impl Txn {
 /// Lets a call pass whose fence token is that of the lease held, or one without a token while no lease is held, unless a
 /// token is `required`. Zero means no token.
 pub(super) async fn check(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     name: &str,
     given: i64,
     required: bool,
@@ -160,16 +161,16 @@ pub(super) async fn check(
     }
 }
 
-async fn highest(connection: &mut SqliteConnection) -> Result<i64, Error> {
+async fn highest(connection: &mut AnyConnection) -> Result<i64, Error> {
     let highest = sqlx::query_scalar("SELECT COALESCE(MAX(fence_token), 0) FROM leases");
     Ok(highest.fetch_one(connection).await?)
 }
 
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     name: &str,
 ) -> Result<Option<Held>, Error> {
-    let found = sqlx::query("SELECT fence_token, holder, expire_ms FROM leases WHERE name = ?")
+    let found = sqlx::query("SELECT fence_token, holder, expire_ms FROM leases WHERE name = $1")
         .bind(name)
         .fetch_optional(connection)
         .await?;

@@ -4,7 +4,7 @@
 //! versions are no longer all held is refused. Deliberately absent: page tokens.
 
 use futures::TryStreamExt;
-use sqlx::SqliteConnection;
+use sqlx::AnyConnection;
 
 use super::row::versions;
 use super::{Store, Version, txn};
@@ -59,7 +59,7 @@ impl Store {
 }
 
 async fn page(
-    view: &mut SqliteConnection,
+    view: &mut AnyConnection,
     query: &Query,
     after: &str,
     revision: i64,
@@ -68,16 +68,16 @@ async fn page(
     // Two statements, so that each walks an index of its own in name order.
     let statement = if query.sandbox.is_some() {
         versions!(
-            "WHERE r.sandbox = ?5 AND r.name > ?1 AND r.name < ?8 AND r.revision <= ?2 \
-             AND (r.superseded IS NULL OR r.superseded > ?2) AND (?3 IS NULL OR r.gateway = ?3) \
-             AND (?4 IS NULL OR r.workspace = ?4) AND (?6 OR r.state <> 4) ORDER BY r.name LIMIT ?7"
+            "WHERE r.sandbox = $5 AND r.name > $1 AND r.name < $8 AND r.revision <= $2 \
+             AND (r.superseded IS NULL OR r.superseded > $2) AND ($3 IS NULL OR r.gateway = $3) \
+             AND ($4 IS NULL OR r.workspace = $4) AND ($6 = 1 OR r.state <> 4) ORDER BY r.name LIMIT $7"
         )
     } else {
         versions!(
-            "WHERE r.name > ?1 AND r.name < ?8 AND r.revision <= ?2 \
-             AND (r.superseded IS NULL OR r.superseded > ?2) AND (?3 IS NULL OR r.gateway = ?3) \
-             AND (?4 IS NULL OR r.workspace = ?4) AND ?5 IS NULL AND (?6 OR r.state <> 4) \
-             ORDER BY r.name LIMIT ?7"
+            "WHERE r.name > $1 AND r.name < $8 AND r.revision <= $2 \
+             AND (r.superseded IS NULL OR r.superseded > $2) AND ($3 IS NULL OR r.gateway = $3) \
+             AND ($4 IS NULL OR r.workspace = $4) AND $5 IS NULL AND ($6 = 1 OR r.state <> 4) \
+             ORDER BY r.name LIMIT $7"
         )
     };
     let (first, last) = bounds(query);
@@ -87,7 +87,7 @@ async fn page(
         .bind(&query.gateway)
         .bind(&query.workspace)
         .bind(&query.sandbox)
-        .bind(query.show_deleted)
+        .bind(i64::from(query.show_deleted))
         .bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1))
         .bind(last)
         .fetch(view);

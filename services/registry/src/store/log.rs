@@ -48,8 +48,8 @@ impl Store {
             return Err(Error::Compacted { asked: after, oldest: compacted });
         }
         let statement = versions!(
-            "WHERE r.revision > ?1 AND (?2 IS NULL OR r.gateway = ?2) \
-             AND (?3 IS NULL OR r.workspace = ?3) ORDER BY r.revision LIMIT ?4"
+            "WHERE r.revision > $1 AND ($2 IS NULL OR r.gateway = $2) \
+             AND ($3 IS NULL OR r.workspace = $3) ORDER BY r.revision LIMIT $4"
         );
         let rows = sqlx::query(statement)
             .bind(after)

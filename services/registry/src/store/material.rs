@@ -1,7 +1,7 @@
 //! Secret bytes: sealed into their own table, opened for one caller only.
 
 use sha2::{Digest, Sha256};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AnyConnection, Row};
 
 use super::{Store, Txn, leases, row};
 use crate::error::Error;
@@ -58,8 +58,9 @@ impl Txn {
         material: &Material,
     ) -> Result<(), Error> {
         sqlx::query(
-            "INSERT OR REPLACE INTO material (uid, field, key_id, sha256, sealed) \
-             VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO material (uid, field, key_id, sha256, sealed) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (uid, field) DO UPDATE SET key_id = excluded.key_id, \
+             sha256 = excluded.sha256, sealed = excluded.sealed",
         )
         .bind(uid)
         .bind(material.field.as_str())
@@ -72,7 +73,7 @@ impl Txn {
     }
 
     pub(super) async fn drop_material(&mut self, uid: &str, field: Field) -> Result<(), Error> {
-        sqlx::query("DELETE FROM material WHERE uid = ? AND field = ?")
+        sqlx::query("DELETE FROM material WHERE uid = $1 AND field = $2")
             .bind(uid)
             .bind(field.as_str())
             .execute(self.connection())
@@ -96,7 +97,8 @@ impl Store {
         if version.is_destroyed() {
             return Err(Error::SandboxDestroyed { name: name.into() });
         }
-        leases::check(&mut view, name, fence_token, true, self.inner.clock.now_ms()).await?;
+        let now_ms = self.now_ms(&mut view).await?;
+        leases::check(&mut view, name, fence_token, true, now_ms).await?;
         let sandbox = version.sandbox(self.keys())?;
         let spec = fetch(&mut view, &version.uid, Field::Spec).await?;
         let policy = fetch(&mut view, &version.uid, Field::Policy).await?;
@@ -122,12 +124,12 @@ impl Store {
 
 /// The sealed bytes of one field, if there are any.
 pub(super) async fn fetch(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     uid: &str,
     field: Field,
 ) -> Result<Option<Material>, Error> {
     let found =
-        sqlx::query("SELECT key_id, sha256, sealed FROM material WHERE uid = ? AND field = ?")
+        sqlx::query("SELECT key_id, sha256, sealed FROM material WHERE uid = $1 AND field = $2")
             .bind(uid)
             .bind(field.as_str())
             .fetch_optional(connection)

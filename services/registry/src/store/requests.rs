@@ -27,7 +27,7 @@ impl Txn {
         request: Option<&RequestId>,
     ) -> Result<Option<M>, Error> {
         let Some(request) = request else { return Ok(None) };
-        let found = sqlx::query("SELECT fingerprint, answer FROM requests WHERE id = ?")
+        let found = sqlx::query("SELECT fingerprint, answer FROM requests WHERE id = $1")
             .bind(&request.id)
             .fetch_optional(self.connection())
             .await?;
@@ -47,14 +47,16 @@ impl Txn {
         answer: &M,
     ) -> Result<(), Error> {
         let Some(request) = request else { return Ok(()) };
-        let stored = sqlx::query("INSERT INTO requests (id, fingerprint, answer) VALUES (?, ?, ?)")
+        let insert = "INSERT INTO requests (id, fingerprint, answer) VALUES ($1, $2, $3) \
+                      RETURNING sequence";
+        let stored: i64 = sqlx::query_scalar(insert)
             .bind(&request.id)
             .bind(&request.fingerprint)
             .bind(answer.encode_to_vec())
-            .execute(self.connection())
+            .fetch_one(self.connection())
             .await?;
-        let oldest_kept = stored.last_insert_rowid() - i64::from(self.retention.requests);
-        sqlx::query("DELETE FROM requests WHERE sequence <= ?")
+        let oldest_kept = stored - i64::from(self.retention.requests);
+        sqlx::query("DELETE FROM requests WHERE sequence <= $1")
             .bind(oldest_kept)
             .execute(self.connection())
             .await?;

@@ -5,8 +5,8 @@
 use prost::Message;
 use salvor_proto::registry::v1::{Sandbox, sandbox::State};
 use sha2::{Digest, Sha256};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::Txn;
 use crate::error::Error;
@@ -72,14 +72,14 @@ impl Version {
         version
     }
 
-    pub(super) fn from_row(row: &SqliteRow) -> Result<Self, Error> {
+    pub(super) fn from_row(row: &AnyRow) -> Result<Self, Error> {
         Ok(Self {
             revision: row.try_get("revision")?,
             name: row.try_get("name")?,
             uid: row.try_get("uid")?,
             etag: row.try_get("etag")?,
             state: row.try_get("state")?,
-            is_default: row.try_get("is_default")?,
+            is_default: row.try_get::<i64, _>("is_default")? == 1,
             message: row.try_get("message")?,
             digest: row.try_get("digest")?,
             spec_key: row.try_get("spec_key")?,
@@ -127,10 +127,10 @@ impl Version {
 
 /// The present version of one record.
 pub(super) async fn current(
-    connection: &mut SqliteConnection,
+    connection: &mut AnyConnection,
     name: &str,
 ) -> Result<Option<Version>, Error> {
-    let found = sqlx::query(versions!("WHERE r.name = ? AND r.superseded IS NULL"))
+    let found = sqlx::query(versions!("WHERE r.name = $1 AND r.superseded IS NULL"))
         .bind(name)
         .fetch_optional(connection)
         .await?;
@@ -166,14 +166,14 @@ impl Txn {
             version.name.parse().map_err(|_| Error::Defect("a record without a proper name"))?;
         version.revision = revision;
         version.digest = version.digested();
-        sqlx::query("UPDATE records SET superseded = ? WHERE name = ? AND superseded IS NULL")
+        sqlx::query("UPDATE records SET superseded = $1 WHERE name = $2 AND superseded IS NULL")
             .bind(revision)
             .bind(&version.name)
             .execute(self.connection())
             .await?;
         sqlx::query(
             "INSERT INTO records (revision, name, gateway, workspace, sandbox, uid, etag, state, \
-             is_default, digest, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             is_default, digest, message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(revision)
         .bind(&version.name)
@@ -183,7 +183,7 @@ impl Txn {
         .bind(&version.uid)
         .bind(&version.etag)
         .bind(version.state)
-        .bind(version.is_default)
+        .bind(i64::from(version.is_default))
         .bind(&version.digest)
         .bind(&version.message)
         .execute(self.connection())

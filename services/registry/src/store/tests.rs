@@ -18,14 +18,15 @@ const UNKNOWN_FIELD: u32 = 900;
 
 async fn open_in(directory: &TempDir) -> Store {
     let keys = KeyRing::parse(&"ab".repeat(32)).unwrap();
-    let clock = Arc::new(ManualClock::at(Timestamp(1_000)));
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(1_000)));
+    let file = Location::File(directory.path().join("registry.db"));
     let retention = Retention { revisions: 1_000, requests: 10 };
     let options = Options {
         busy_timeout: Duration::from_millis(20),
         acquire_timeout: Duration::from_millis(500),
         ..Options::default()
     };
-    Store::open_with(directory.path(), keys, clock, retention, options).await.unwrap()
+    Store::open_with(&file, keys, Some(clock), retention, options).await.unwrap()
 }
 
 async fn store() -> (Store, TempDir) {
@@ -154,7 +155,7 @@ async fn a_full_disk_refuses_writes_changes_nothing_and_heals_when_there_is_room
 #[tokio::test]
 async fn a_database_held_by_another_process_is_busy_and_says_when_to_come_back() {
     let (store, _directory) = store().await;
-    let path = format!("sqlite://{}", store.inner.database.path().display());
+    let path = format!("sqlite://{}", store.inner.database.location());
     let other = sqlx::SqlitePool::connect(&path).await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let error = Wire::from(store.create(create(b"x")).await.unwrap_err());
@@ -220,10 +221,10 @@ async fn lists_walk_an_index_and_sort_nothing() {
     for (index, tail) in [
         (
             "records_by_sandbox",
-            "WHERE r.sandbox = ?5 AND r.name > ?1 AND r.name < ?8 ORDER BY r.name",
+            "WHERE r.sandbox = $5 AND r.name > $1 AND r.name < $8 ORDER BY r.name",
         ),
-        ("records_by_name", "WHERE r.name > ?1 AND r.name < ?8 ORDER BY r.name"),
-        ("PRIMARY KEY", "WHERE r.revision > ?1 ORDER BY r.revision"),
+        ("records_by_name", "WHERE r.name > $1 AND r.name < $8 ORDER BY r.name"),
+        ("PRIMARY KEY", "WHERE r.revision > $1 ORDER BY r.revision"),
     ] {
         let statement = format!("EXPLAIN QUERY PLAN {}{tail}", row::versions!(""));
         let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&mut *view).await.unwrap();
@@ -253,10 +254,10 @@ async fn heartbeats_are_written_down_when_they_say_something_new() {
     use salvor_proto::registry::v1::GatewayHeartbeat;
     let (store, _directory) = store().await;
     let count = || async {
-        let row = sqlx::query_scalar("SELECT heartbeat FROM gateways")
+        let row = sqlx::query_scalar::<_, Option<Vec<u8>>>("SELECT heartbeat FROM gateways")
             .fetch_one(store.inner.database.readers())
             .await;
-        let bytes: Option<Vec<u8>> = row.unwrap();
+        let bytes = row.unwrap();
         bytes.map(|bytes| GatewayHeartbeat::decode(bytes.as_slice()).unwrap())
     };
     let said = |healthy| GatewayHeartbeat {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use salvor_runtime::sqlite::{Database, Transaction};
-use sqlx::{Row, SqliteConnection};
+use salvor_runtime::database::Transaction;
+use sqlx::{AnyConnection, Row};
 
 use super::Retention;
 use crate::error::Error;
@@ -24,20 +24,19 @@ pub(crate) struct Txn {
 // === impl Txn ===
 
 impl Txn {
-    pub(super) async fn begin(
-        db: &Database,
+    pub(super) async fn new(
+        mut inner: Transaction,
         keys: &Arc<KeyRing>,
         now_ms: u64,
         retention: Retention,
     ) -> Result<Self, Error> {
-        let mut inner = db.begin().await?;
         let (revision, compacted) = position(&mut inner).await?;
         let keys = Arc::clone(keys);
         let (began_at, dry) = (revision, false);
         Ok(Self { inner, keys, now_ms, retention, began_at, compacted, revision, dry })
     }
 
-    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+    pub(super) fn connection(&mut self) -> &mut AnyConnection {
         &mut self.inner
     }
 
@@ -65,7 +64,7 @@ impl Txn {
         }
         let revision = (self.revision > self.began_at).then_some(self.revision);
         if let Some(revision) = revision {
-            sqlx::query("UPDATE meta SET revision = ?")
+            sqlx::query("UPDATE meta SET revision = $1")
                 .bind(revision)
                 .execute(self.connection())
                 .await?;
@@ -86,17 +85,20 @@ impl Txn {
         if floor - self.compacted < (retention / 8).max(1) {
             return Ok(());
         }
-        sqlx::query("DELETE FROM records WHERE superseded <= ?")
+        sqlx::query("DELETE FROM records WHERE superseded <= $1")
             .bind(floor)
             .execute(self.connection())
             .await?;
-        sqlx::query("UPDATE meta SET compacted = ?").bind(floor).execute(self.connection()).await?;
+        sqlx::query("UPDATE meta SET compacted = $1")
+            .bind(floor)
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 }
 
 /// The present revision, and the one up to which changes may be gone.
-pub(super) async fn position(connection: &mut SqliteConnection) -> Result<(i64, i64), Error> {
+pub(super) async fn position(connection: &mut AnyConnection) -> Result<(i64, i64), Error> {
     let row = sqlx::query("SELECT revision, compacted FROM meta").fetch_one(connection).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }

@@ -8,6 +8,7 @@ mod leases;
 mod lists;
 mod material;
 mod records;
+mod replicas;
 mod rules;
 mod serving;
 mod snapshots;

@@ -2,6 +2,7 @@
 
 use prost::Message;
 use salvor_proto::registry::v1::*;
+use salvor_testkit::store::skipped_on_a_server;
 use tokio_stream::StreamExt;
 use tonic::Code;
 
@@ -74,7 +75,30 @@ async fn no_answer_but_open_material_holds_secret_bytes() {
 }
 
 #[tokio::test]
+async fn what_is_stored_holds_no_secret_bytes() {
+    let mut harness = Harness::start().await;
+    let request_id = "0191f0f0-0000-7000-8000-000000000001".to_owned();
+    let request =
+        CreateSandboxRequest { sandbox: Some(sandbox("a")), request_id, ..Default::default() };
+    harness.client.create_sandbox(request).await.sandbox();
+    let database = harness.database().await;
+    let mut seen = 0;
+    for column in ["message FROM records", "sealed FROM material", "answer FROM requests"] {
+        let read = sqlx::AssertSqlSafe(format!("SELECT {column}"));
+        let stored: Vec<Vec<u8>> = sqlx::query_scalar(read).fetch_all(&database).await.unwrap();
+        seen += stored.len();
+        for bytes in stored {
+            assert!(!holds(&bytes, SECRET) && !holds(&bytes, POLICY_SECRET), "{column}");
+        }
+    }
+    assert_eq!(seen, 4, "one record, its spec and policy, and one answer");
+}
+
+#[tokio::test]
 async fn the_files_hold_no_secret_bytes() {
+    if skipped_on_a_server("files") {
+        return;
+    }
     let mut harness = Harness::start().await;
     harness.create("a").await;
     for entry in std::fs::read_dir(harness.directory.path()).unwrap() {
@@ -177,10 +201,10 @@ async fn without_its_key_a_record_is_readable_and_its_content_is_not() {
 async fn sealed_bytes_cannot_be_moved_between_records_or_fields() {
     let mut harness = Harness::start().await;
     let (a, b) = (harness.create("a").await, harness.create("b").await);
-    let database = harness.sqlite().await;
+    let database = harness.database().await;
     let statement = "UPDATE material SET sealed = (SELECT sealed FROM material \
-                     WHERE uid = ? AND field = 'spec') \
-                     WHERE uid = ? AND field = 'spec'";
+                     WHERE uid = $1 AND field = 'spec') \
+                     WHERE uid = $2 AND field = 'spec'";
     sqlx::query(statement).bind(&a.uid).bind(&b.uid).execute(&database).await.unwrap();
     let received = refused(open(&mut harness, &b.name).await, Code::DataLoss, "MATERIAL_DAMAGED");
     assert_eq!(

@@ -10,6 +10,7 @@ use salvor_registry::{Config, KeyRing, KeySource, Registry};
 use salvor_runtime::channel::{Endpoint, connect_lazy};
 use salvor_runtime::server::Limits;
 use salvor_runtime::{ManualClock, Server, Shutdown, Timestamp, TracedChannel};
+use salvor_testkit::store::{self, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -28,8 +29,17 @@ pub(crate) type Client = RegistryServiceClient<TracedChannel>;
 pub(crate) struct Harness {
     pub(crate) client: Client,
     pub(crate) clock: Arc<ManualClock>,
+    /// Before the directory that it may be in.
+    store: Store,
     pub(crate) directory: TempDir,
     pub(crate) config: Config,
+    shutdown: Shutdown,
+    serving: JoinHandle<()>,
+}
+
+/// One more registry on the same store.
+pub(crate) struct Replica {
+    pub(crate) client: Client,
     shutdown: Shutdown,
     serving: JoinHandle<()>,
 }
@@ -54,21 +64,29 @@ impl Harness {
         let clock = Arc::new(ManualClock::at(Timestamp(START_MS)));
         let mut config = Config::new(directory.path());
         config.keys = keys(KEY);
-        config.clock = clock.clone();
+        config.clock = Some(clock.clone());
+        let store = Store::new(directory.path(), "registry");
+        config.database = store.location().clone();
         change(&mut config);
         let (client, shutdown, serving) = run(&config).await;
-        Self { client, clock, directory, config, shutdown, serving }
+        Self { client, clock, store, directory, config, shutdown, serving }
+    }
+
+    /// Another replica, with a client of its own.
+    pub(crate) async fn beside(&self) -> Replica {
+        let (client, shutdown, serving) = run(&self.config).await;
+        Replica { client, shutdown, serving }
     }
 
     /// Ends the registry, runs `between`, and starts it again on the same data.
     pub(crate) async fn restart(self, between: impl FnOnce(&mut Config)) -> Self {
-        let Self { clock, directory, mut config, shutdown, serving, client } = self;
+        let Self { clock, store, directory, mut config, shutdown, serving, client } = self;
         drop(client);
         shutdown.trigger();
         serving.await.unwrap();
         between(&mut config);
         let (client, shutdown, serving) = run(&config).await;
-        Self { client, clock, directory, config, shutdown, serving }
+        Self { client, clock, store, directory, config, shutdown, serving }
     }
 
     pub(crate) async fn create(&mut self, name: &str) -> Sandbox {
@@ -99,10 +117,18 @@ impl Harness {
         self.client.list_sandboxes(request).await.unwrap().into_inner()
     }
 
-    /// A connection to the database file beside the registry's own.
-    pub(crate) async fn sqlite(&self) -> sqlx::SqlitePool {
-        let path = self.directory.path().join("registry.db");
-        sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display())).await.unwrap()
+    /// Connections to the database beside the registry's own.
+    pub(crate) async fn database(&self) -> sqlx::AnyPool {
+        store::open(&self.config.database).await
+    }
+}
+
+impl Replica {
+    /// Ends it in an orderly way.
+    pub(crate) async fn stop(self) {
+        drop(self.client);
+        self.shutdown.trigger();
+        self.serving.await.unwrap();
     }
 }
 

@@ -124,7 +124,7 @@ async fn revisions_that_are_not_held_are_refused_with_the_one_to_resume_from() {
         bystander,
         "compaction forgets no present record"
     );
-    let database = harness.sqlite().await;
+    let database = harness.database().await;
     let rows: i64 =
         sqlx::query_scalar("SELECT count(*) FROM records").fetch_one(&database).await.unwrap();
     assert_eq!(rows, 6, "two present ones and four of the past");
@@ -134,9 +134,10 @@ async fn revisions_that_are_not_held_are_refused_with_the_one_to_resume_from() {
 async fn a_damaged_change_is_named_and_the_stream_goes_on() {
     let mut harness = Harness::start().await;
     let (a, b) = (harness.create("a").await, harness.create("b").await);
-    let database = harness.sqlite().await;
-    let statement = "UPDATE records SET message = x'ffff' WHERE name = ?";
-    sqlx::query(statement).bind(&a.name).execute(&database).await.unwrap();
+    let database = harness.database().await;
+    let statement = "UPDATE records SET message = $1 WHERE name = $2";
+    let damage = sqlx::query(statement).bind(vec![0xff, 0xff]).bind(&a.name);
+    damage.execute(&database).await.unwrap();
     let mut stream = watch(&mut harness, a.revision - 1, "").await;
     let (revision, event) = next(&mut stream).await;
     let Event::Unreadable(unreadable) = event else { panic!("{event:?}") };

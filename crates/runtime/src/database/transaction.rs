@@ -1,4 +1,4 @@
-//! A transaction that knows when SQLite has ended it.
+//! A transaction that knows when the database has ended it.
 //!
 //! Invariant: a connection goes back to the pool outside of any transaction, or is closed. SQLite rolls a transaction back
 //! by itself when the disk is full or fails; sqlx's own transactions do not notice, and their connection would refuse every
@@ -7,30 +7,40 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Any, AnyConnection, AnyPool};
+
+/// Takes the write lock at once, so that nothing which is read later can be out of date when it is written upon.
+const BEGIN_FILE: &str = "BEGIN IMMEDIATE";
+/// The same over all processes that use the schema. The lock ends with the transaction; each statement after it sees all that was
+/// committed before it was given.
+const BEGIN_SHARED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    SELECT 1 FROM pg_advisory_xact_lock(hashtextextended('salvor:' || current_schema(), 0))";
 
 /// A transaction that holds the write lock. Dropped without an end, its connection is closed, which rolls back; the pool
 /// opens another one.
 #[derive(Debug)]
 pub struct Transaction {
-    connection: PoolConnection<Sqlite>,
+    connection: PoolConnection<Any>,
     ended: bool,
 }
 
 // === impl Transaction ===
 
 impl Transaction {
-    pub(super) async fn begin(writer: &SqlitePool) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(writer: &AnyPool, shared: bool) -> Result<Self, sqlx::Error> {
         // From here on a caller that goes away leaves the end to drop, whether or not it had begun.
-        let mut transaction = Self { connection: writer.acquire().await?, ended: false };
-        sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *transaction).await?;
+        let connection = super::acquire(writer, shared).await?;
+        let mut transaction = Self { connection, ended: false };
+        let begin = if shared { BEGIN_SHARED } else { BEGIN_FILE };
+        sqlx::raw_sql(begin).execute(&mut *transaction).await?;
         Ok(transaction)
     }
 
     /// Makes it durable.
     ///
     /// # Errors
-    /// Whatever SQLite says; nothing of it was kept then. Dropping the future leaves it either done or rolled back.
+    /// Whatever the database says; nothing of it was kept then, unless it is [`Failure::Io`](super::Failure::Io) or
+    /// [`Failure::Away`](super::Failure::Away), which leave that open. Dropping the future leaves it either done or rolled back.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
         self.ended = true;
@@ -44,15 +54,15 @@ impl Transaction {
 }
 
 impl Deref for Transaction {
-    type Target = SqliteConnection;
+    type Target = AnyConnection;
 
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &AnyConnection {
         &self.connection
     }
 }
 
 impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
         &mut self.connection
     }
 }

@@ -7,39 +7,40 @@
 use std::ops::{Deref, DerefMut};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::runtime::Handle;
 
-use crate::error::Error;
-
 /// A read transaction. Dropping it ends it.
-pub(super) struct View {
-    connection: Option<PoolConnection<Sqlite>>,
+#[derive(Debug)]
+pub struct View {
+    connection: Option<PoolConnection<Any>>,
 }
 
 // === impl View ===
 
 impl View {
-    pub(super) async fn begin(readers: &SqlitePool) -> Result<Self, Error> {
+    pub(super) async fn begin(readers: &AnyPool, shared: bool) -> Result<Self, sqlx::Error> {
         // From here on a caller that goes away leaves the end to drop, whether or not it had begun.
-        let mut view = Self { connection: Some(readers.acquire().await?) };
-        sqlx::raw_sql("BEGIN").execute(&mut *view).await?;
+        let mut view = Self { connection: Some(super::acquire(readers, shared).await?) };
+        let begin =
+            if shared { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
+        sqlx::raw_sql(begin).execute(&mut *view).await?;
         Ok(view)
     }
 }
 
 impl Deref for View {
-    type Target = SqliteConnection;
+    type Target = AnyConnection;
 
     #[expect(clippy::expect_used, reason = "only drop takes the connection")]
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &AnyConnection {
         self.connection.as_ref().expect("a view has its connection until it is dropped")
     }
 }
 
 impl DerefMut for View {
     #[expect(clippy::expect_used, reason = "only drop takes the connection")]
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
         self.connection.as_mut().expect("a view has its connection until it is dropped")
     }
 }
@@ -56,7 +57,7 @@ impl Drop for View {
     }
 }
 
-async fn end(mut connection: PoolConnection<Sqlite>) {
+async fn end(mut connection: PoolConnection<Any>) {
     if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
         connection.close_on_drop();
     }

@@ -1,15 +1,22 @@
 use std::os::unix::fs::PermissionsExt;
 
+use std::path::{Path, PathBuf};
+
 use super::*;
 
 const V1: Migration = Migration {
     version: 1,
     name: "rows",
-    sql: "CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
-          CREATE TABLE refs (row INTEGER NOT NULL REFERENCES rows (id)) STRICT;",
+    sqlite: "CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
+             CREATE TABLE refs (row INTEGER NOT NULL REFERENCES rows (id)) STRICT;",
+    postgres: None,
 };
-const V2: Migration =
-    Migration { version: 2, name: "notes", sql: "ALTER TABLE rows ADD COLUMN note TEXT;" };
+const V2: Migration = Migration {
+    version: 2,
+    name: "notes",
+    sqlite: "ALTER TABLE rows ADD COLUMN note TEXT;",
+    postgres: None,
+};
 
 struct Scratch {
     dir: tempfile::TempDir,
@@ -26,16 +33,16 @@ impl Scratch {
 
     async fn open(&self, migrations: &[Migration]) -> Result<Database, Error> {
         let options = Options { busy_timeout: Duration::from_millis(20), ..Options::default() };
-        Database::open(&self.path(), options, migrations).await
+        Database::open(&Location::File(self.path()), options, migrations).await
     }
 }
 
-async fn insert(pool: &SqlitePool, size: i64) -> Result<(), sqlx::Error> {
-    let insert = sqlx::query("INSERT INTO rows (data) VALUES (zeroblob(?))").bind(size);
+async fn insert(pool: &AnyPool, size: i64) -> Result<(), sqlx::Error> {
+    let insert = sqlx::query("INSERT INTO rows (data) VALUES (zeroblob($1))").bind(size);
     insert.execute(pool).await.map(drop)
 }
 
-async fn pragma(pool: &SqlitePool, sql: &'static str) -> String {
+async fn pragma(pool: &AnyPool, sql: &'static str) -> String {
     let value: i64 = match sqlx::query_scalar(sql).fetch_one(pool).await {
         Ok(value) => value,
         Err(_) => return sqlx::query_scalar(sql).fetch_one(pool).await.unwrap(),
@@ -66,7 +73,7 @@ async fn settings_and_modes_are_as_promised() {
 async fn normal_durability_is_an_option() {
     let scratch = Scratch::new();
     let options = Options { durability: Durability::Normal, ..Options::default() };
-    let database = Database::open(&scratch.path(), options, &[]).await.unwrap();
+    let database = Database::open(&Location::File(scratch.path()), options, &[]).await.unwrap();
     assert_eq!(pragma(database.writer(), "PRAGMA synchronous").await, "1");
 }
 
@@ -95,8 +102,8 @@ async fn a_newer_database_is_refused_and_left_alone() {
 #[tokio::test]
 async fn a_failed_migration_leaves_the_schema_before_it() {
     let scratch = Scratch::new();
-    let broken =
-        Migration { version: 2, name: "broken", sql: "CREATE TABLE half (id); SELECT nothing;" };
+    let sqlite = "CREATE TABLE half (id); SELECT nothing;";
+    let broken = Migration { version: 2, name: "broken", sqlite, postgres: None };
     let error = scratch.open(&[V1, broken]).await.unwrap_err();
     assert!(matches!(error, Error::Migrate { version: 2, reached: 1, .. }), "{error}");
     let database = scratch.open(&[V1]).await.unwrap();
@@ -160,7 +167,8 @@ async fn a_directory_that_cannot_be_made_is_named() {
 #[tokio::test]
 async fn a_full_disk_does_not_spoil_the_writer() {
     let dir = tempfile::tempdir().unwrap();
-    let database = Database::open(&dir.path().join("t.db"), Options::default(), &[]).await.unwrap();
+    let file = Location::File(dir.path().join("t.db"));
+    let database = Database::open(&file, Options::default(), &[]).await.unwrap();
     sqlx::query("CREATE TABLE t (x BLOB)").execute(database.writer()).await.unwrap();
     let pages: i64 =
         sqlx::query_scalar("PRAGMA page_count").fetch_one(database.writer()).await.unwrap();
