@@ -1,36 +1,33 @@
 //! A whole salvor over loopback: registry, gateway-adapter, orchestrator and development gateways, each on a port of its own.
 
 mod calls;
+mod services;
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{
-    Control, DevGateway, Dialect, DockerDriver, Driver, Phase,
+    Control, Dialect, DockerDriver, Phase,
     user::{Seed, User},
 };
-use salvor_gateway_adapter::{Reclaim, RuntimeSettings, local_repository};
+use salvor_gateway_adapter::Reclaim;
 use salvor_proto::{
     gateway::v1::gateway_adapter_service_client::GatewayAdapterServiceClient,
     recovery::v1::recovery_service_client::RecoveryServiceClient,
     registry::v1::{self as registry, registry_service_client::RegistryServiceClient},
 };
-use salvor_registry::KeySource;
-use salvor_runtime::{
-    Server, Shutdown, TracedChannel,
-    channel::{Endpoint, connect_lazy},
-    database::Location,
-    server::Limits,
-};
+use salvor_runtime::{TracedChannel, database::Location};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
+
+pub use services::Service;
+use services::{
+    channel, free, registry_process, start_adapter, start_lab, start_orchestrator, start_registry,
+    url,
+};
 
 use crate::{
+    process::Process,
     store::Store,
     wait::{PATIENCE, until},
 };
@@ -66,6 +63,8 @@ pub struct Options {
     pub schedule: Duration,
     /// Run sandboxes in containers, and give the adapter their runtime.
     pub containers: Option<DockerDriver>,
+    /// Run so many registries as processes on one store, instead of one here. Several need a server as their store.
+    pub registries: usize,
     /// Run the orchestrator here. Otherwise the test runs its own, as a process.
     pub orchestrator: bool,
 }
@@ -87,6 +86,7 @@ impl Default for Options {
             reclaim: Reclaim::default(),
             schedule: Duration::ZERO,
             containers: None,
+            registries: 0,
             orchestrator: true,
         }
     }
@@ -104,15 +104,6 @@ pub struct Lab {
     running: Option<salvor_devgateway::Running>,
 }
 
-/// A running service.
-#[derive(Debug)]
-pub struct Service {
-    /// Where it listens.
-    pub address: SocketAddr,
-    shutdown: Shutdown,
-    task: JoinHandle<()>,
-}
-
 /// The fleet. Dropping it ends everything that it started.
 #[derive(Debug)]
 pub struct Fleet {
@@ -124,8 +115,10 @@ pub struct Fleet {
     pub recovery: RecoveryServiceClient<TracedChannel>,
     /// The gateways, by name.
     pub labs: BTreeMap<String, Lab>,
-    /// Where the registry listens.
+    /// Where the registry listens, if one runs here.
     pub registry_service: Option<Service>,
+    /// The registries that run as processes.
+    pub registry_processes: Vec<Process>,
     /// Where the adapter listens.
     pub adapter_service: Option<Service>,
     /// Where the orchestrator listens, if it runs here.
@@ -145,9 +138,17 @@ impl Fleet {
         let dir = tempfile::tempdir().context("no temporary directory")?;
         let registry_store = Store::new(&dir.path().join("registry"), "registry");
         let journal_store = Store::new(&dir.path().join("orchestrator"), "journal");
-        let registry_service =
-            start_registry(registry_store.location(), dir.path(), free().await?).await?;
-        let registry_url = url(registry_service.address);
+        let records = registry_store.location();
+        let mut registry_processes = Vec::new();
+        for _ in 0..options.registries {
+            registry_processes.push(registry_process(records, dir.path()).await?);
+        }
+        let registry_service = if options.registries == 0 {
+            Some(start_registry(records, dir.path(), free().await?).await?)
+        } else {
+            None
+        };
+        let registry_url = registry_url(registry_service.as_ref(), &registry_processes);
         let adapter_service = start_adapter(&options, dir.path(), &registry_url, free().await?)?;
         let mut labs = BTreeMap::new();
         for (name, dialect) in &options.gateways {
@@ -161,13 +162,14 @@ impl Fleet {
             None
         };
         let recovery_at =
-            orchestrator_service.as_ref().map_or(registry_service.address, |s| s.address);
+            orchestrator_service.as_ref().map_or_else(|| registry_url.clone(), |s| url(s.address));
         let fleet = Self {
-            registry: RegistryServiceClient::new(channel(registry_service.address)?),
-            adapter: GatewayAdapterServiceClient::new(channel(adapter_service.address)?),
-            recovery: RecoveryServiceClient::new(channel(recovery_at)?),
+            registry: RegistryServiceClient::new(channel(&registry_url)?),
+            adapter: GatewayAdapterServiceClient::new(channel(&url(adapter_service.address))?),
+            recovery: RecoveryServiceClient::new(channel(&recovery_at)?),
             labs,
-            registry_service: Some(registry_service),
+            registry_service,
+            registry_processes,
             adapter_service: Some(adapter_service),
             orchestrator_service,
             options,
@@ -201,9 +203,9 @@ impl Fleet {
         self.labs.get(name).expect("a gateway of the fleet")
     }
 
-    /// The registry's address.
+    /// The registry's address, or those of all of them.
     pub fn registry_url(&self) -> String {
-        self.registry_service.as_ref().map(|s| url(s.address)).unwrap_or_default()
+        registry_url(self.registry_service.as_ref(), &self.registry_processes)
     }
 
     /// The orchestrator's journal.
@@ -226,7 +228,17 @@ impl Fleet {
     /// # Errors
     /// No address.
     pub fn use_orchestrator(&mut self, address: SocketAddr) -> Result<()> {
-        self.recovery = RecoveryServiceClient::new(channel(address)?);
+        self.recovery = RecoveryServiceClient::new(channel(&url(address))?);
+        Ok(())
+    }
+
+    /// Points the recovery client at several of them, wherever they are.
+    ///
+    /// # Errors
+    /// No addresses.
+    pub fn use_orchestrators(&mut self, addresses: &[SocketAddr]) -> Result<()> {
+        let addresses: Vec<_> = addresses.iter().map(|address| url(*address)).collect();
+        self.recovery = RecoveryServiceClient::new(channel(&addresses.join(","))?);
         Ok(())
     }
 
@@ -267,7 +279,7 @@ impl Fleet {
         self.kill_adapter().await;
         let registry = self.registry_url();
         let service = start_adapter(&self.options, self.dir.path(), &registry, free().await?)?;
-        self.adapter = GatewayAdapterServiceClient::new(channel(service.address)?);
+        self.adapter = GatewayAdapterServiceClient::new(channel(&url(service.address))?);
         self.adapter_service = Some(service);
         self.settled().await
     }
@@ -283,7 +295,7 @@ impl Fleet {
         let registry = self.registry_url();
         let service =
             start_orchestrator(&self.options, self.journal(), &registry, free().await?).await?;
-        self.recovery = RecoveryServiceClient::new(channel(service.address)?);
+        self.recovery = RecoveryServiceClient::new(channel(&url(service.address))?);
         self.orchestrator_service = Some(service);
         Ok(())
     }
@@ -379,145 +391,8 @@ impl Fleet {
     }
 }
 
-impl Service {
-    /// Ends it in an orderly way.
-    pub async fn stop(mut self) {
-        self.shutdown.trigger();
-        // A service that ended badly has said so in the log.
-        let _ = (&mut self.task).await;
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.shutdown.trigger();
-    }
-}
-
-fn channel(address: SocketAddr) -> Result<TracedChannel> {
-    Ok(connect_lazy(&Endpoint::new(url(address)))?)
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
-}
-
-async fn free() -> Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", 0)).await.context("no free port")
-}
-
-fn server() -> Server {
-    Server::new(Limits { drain: Duration::from_secs(2), ..Limits::default() })
-}
-
-/// The seal key of all replicas, which none of them makes.
-pub(crate) fn key(dir: &Path) -> Result<PathBuf> {
-    let path = dir.join("registry/seal.key");
-    if !path.exists() {
-        std::fs::create_dir_all(dir.join("registry"))?;
-        std::fs::write(&path, "ab".repeat(32))?;
-    }
-    Ok(path)
-}
-
-async fn start_registry(store: &Location, dir: &Path, listener: TcpListener) -> Result<Service> {
-    let address = listener.local_addr()?;
-    let mut config = salvor_registry::Config::new(dir.join("registry"));
-    config.database = store.clone();
-    if store.is_shared() {
-        config.keys = KeySource::File { path: key(dir)?, create: false };
-    }
-    let registry = salvor_registry::Registry::open(&config).await?;
-    let shutdown = Shutdown::new();
-    let over = shutdown.triggered();
-    let task = tokio::spawn(async move {
-        if let Err(error) = registry.add_to(server()).run(listener, over).await {
-            tracing::error!(%error, "the registry ended badly");
-        }
-        registry.close().await;
-    });
-    Ok(Service { address, shutdown, task })
-}
-
-fn start_adapter(
-    options: &Options,
-    dir: &Path,
-    registry: &str,
-    listener: TcpListener,
-) -> Result<Service> {
-    let address = listener.local_addr()?;
-    let mut config = salvor_gateway_adapter::Config::new(registry);
-    config.data = Some(dir.join("adapter"));
-    config.heartbeat_interval = Duration::from_millis(50);
-    config.refresh_interval = Duration::from_millis(100);
-    config.observe_interval = options.observe_interval;
-    config.limits.read = Duration::from_secs(2);
-    config.limits.settle = Duration::from_secs(5);
-    config.limits.mutation = options.mutation_timeout;
-    if options.snapshots {
-        config.repository = Some(local_repository(&dir.join("adapter"))?);
-    }
-    config.reclaim = options.reclaim;
-    config.runtime = options.containers.as_ref().map(|driver| RuntimeSettings {
-        socket: driver.socket.clone(),
-        gateways: Vec::new(),
-        live: false,
-    });
-    let shutdown = Shutdown::new();
-    let over = shutdown.triggered();
-    let served = salvor_gateway_adapter::serve(config, server(), listener, over);
-    let task = tokio::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the adapter ended badly");
-        }
-    });
-    Ok(Service { address, shutdown, task })
-}
-
-async fn start_orchestrator(
-    options: &Options,
-    journal: &Location,
-    registry: &str,
-    listener: TcpListener,
-) -> Result<Service> {
-    let address = listener.local_addr()?;
-    let mut config = salvor_recovery_orchestrator::Config::new(journal.clone(), registry);
-    config.limits.absence_settle = options.settle;
-    config.limits.gateway_settle = options.settle;
-    config.ready_timeout = options.ready_timeout;
-    config.ready_settle = options.settle;
-    config.lease_ttl = options.lease_ttl;
-    config.park_retry = options.park_retry;
-    config.undetermined_timeout = options.undetermined_timeout;
-    config.max_running = options.max_running;
-    config.schedule.poll = options.schedule;
-    config.readiness_timeout = Duration::from_secs(2);
-    let shutdown = Shutdown::new();
-    let tasks = shutdown.tasks();
-    let orchestrator =
-        salvor_recovery_orchestrator::Orchestrator::open(config, tasks.clone()).await?;
-    let over = shutdown.triggered();
-    let task = tokio::spawn(async move {
-        if let Err(error) = orchestrator.add_to(server()).run(listener, over).await {
-            tracing::error!(%error, "the orchestrator ended badly");
-        }
-        if let Err(error) = tasks.join(Duration::from_secs(5)).await {
-            tracing::error!(%error, "recoveries were still at work");
-        }
-    });
-    Ok(Service { address, shutdown, task })
-}
-
-async fn start_lab(dir: &Path, name: &str, dialect: Dialect, options: &Options) -> Result<Lab> {
-    let config = salvor_devgateway::Config {
-        data_dir: dir.join("gateways").join(name),
-        dialect,
-        time_scale: options.time_scale,
-        driver: options.containers.clone().map_or(Driver::Processes, Driver::Docker),
-        ..salvor_devgateway::Config::default()
-    };
-    let running = DevGateway::start(config).await?;
-    let control = running.control();
-    let user = User::new(&control.uri(), dialect)?;
-    Ok(Lab { control, user, dialect, running: Some(running) })
+fn registry_url(here: Option<&Service>, processes: &[Process]) -> String {
+    let here = here.map(|service| url(service.address));
+    let urls: Vec<_> = here.into_iter().chain(processes.iter().map(Process::url)).collect();
+    urls.join(",")
 }

@@ -8,6 +8,7 @@ pub mod docker;
 pub mod fleet;
 pub mod mounts;
 pub mod otlp;
+pub mod process;
 pub mod store;
 pub mod wait;
 

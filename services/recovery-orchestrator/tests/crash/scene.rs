@@ -128,7 +128,7 @@ impl Scene {
 
     /// A new orchestrator on the same journal.
     pub(crate) async fn begin(&mut self, dies_after: Option<u64>) -> Process {
-        let process = Process::start(&Start { dies_after, ..self.start.clone() }).await;
+        let process = Start { dies_after, ..self.start.clone() }.process().await;
         self.fleet.use_orchestrator(process.address).unwrap();
         process
     }
