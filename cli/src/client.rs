@@ -10,7 +10,7 @@ use salvor_proto::recovery::v1::recovery_service_client::RecoveryServiceClient;
 use salvor_proto::registry::v1::GetGatewayRequest;
 use salvor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use salvor_runtime::TracedChannel;
-use salvor_runtime::channel::{Endpoint, connect_lazy};
+use salvor_runtime::channel::{Endpoint, Error, connect_lazy};
 use salvor_runtime::config::ClientArgs;
 use tonic::Request;
 
@@ -99,7 +99,7 @@ impl Clients {
         Ok(GatewayAdapterServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER))
     }
 
-    /// `source` is what named the address.
+    /// `source` is what named the address, or the addresses.
     fn channel(&self, source: &str, address: &str) -> Result<TracedChannel, Failure> {
         let tls = self.tls.tls().map_err(|error| Failure::usage("BAD_TLS_FILES", chain(&error)))?;
         let secure = address.starts_with("https://");
@@ -108,7 +108,8 @@ impl Clients {
         let endpoint = Endpoint::new(address).with_tls(tls).with_timeout(TIMEOUT);
         connect_lazy(&endpoint).map_err(|error| {
             let failure = Failure::usage("BAD_ADDRESS", format!("{source}: {}", chain(&error)));
-            if secure { failure.next(NextStep::GiveAuthority.of("")) } else { failure }
+            let of_tls = !matches!(error, Error::Address(_) | Error::Replicas { .. });
+            if secure && of_tls { failure.next(NextStep::GiveAuthority.of("")) } else { failure }
         })
     }
 }

@@ -23,7 +23,7 @@ pub const DEFAULT_ID: &str = "local";
 pub struct Config {
     /// Which gateways it serves: those assigned to this id, and those assigned to nobody.
     pub adapter_id: String,
-    /// Where the registry listens.
+    /// Where the registry, or its replicas, listen.
     pub registry: Endpoint,
     /// What it tells the registry of its own address; its listener's address if not given.
     pub advertise: Option<String>,

@@ -28,7 +28,7 @@ struct Args {
     /// Which gateways to serve: those assigned to this id, and those assigned to nobody
     #[arg(long, env = "SALVOR_ADAPTER_ID", value_name = "ID", default_value = DEFAULT_ID)]
     adapter_id: String,
-    /// Address of the registry
+    /// Address of the registry, or those of its replicas, separated by commas
     #[arg(long, env = "SALVOR_REGISTRY", value_name = "URL", default_value = DEFAULT_REGISTRY)]
     registry: String,
     /// Address under which others call this adapter [default: the address it listens on]

@@ -34,7 +34,7 @@ const JOIN: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The registry's address or TLS files cannot be used.
-    #[error("cannot call the registry")]
+    #[error("cannot call the registry as --registry says")]
     Registry(#[from] channel::Error),
     /// The listener has no address.
     #[error("cannot tell which address the adapter listens on")]

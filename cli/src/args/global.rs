@@ -38,11 +38,11 @@ pub(crate) struct GlobalArgs {
     /// When to colour
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     pub(crate) color: Color,
-    /// Address of the registry
+    /// Address of the registry, or those of its replicas, separated by commas
     #[arg(long, global = true, env = "SALVOR_REGISTRY", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:7301")]
     pub(crate) registry: String,
-    /// Address of the recovery-orchestrator
+    /// Address of the recovery-orchestrator, or those of its replicas, separated by commas
     #[arg(long, global = true, env = "SALVOR_ORCHESTRATOR", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:7302")]
     pub(crate) orchestrator: String,

@@ -69,6 +69,11 @@ impl Up {
         command.args(args).output().unwrap()
     }
 
+    /// Stops it where it is. Only killing it is of use then.
+    pub(crate) fn stop(&self) {
+        signal("STOP", self.child.id());
+    }
+
     /// Asks it to end, and answers its exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
         signal("TERM", self.child.id());

@@ -126,6 +126,20 @@ async fn a_short_name_that_fits_two_records_is_never_picked() {
 }
 
 #[test]
+fn of_several_replicas_those_that_are_stopped_or_away_are_passed_over() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (stopped, live) = (Up::start(one.path(), &[]), Up::start(other.path(), &[]));
+    let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    stopped.stop();
+    for (service, command) in [("registry", "list"), ("orchestrator", "guards")] {
+        let (stopped, live) = (stopped.address(service), live.address(service));
+        let list = format!("{stopped},http://{away},{live}");
+        let output = salvor(&[command, &format!("--{service}"), &list]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_named_with_its_option() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -126,6 +126,31 @@ fn a_service_that_is_away_is_named_with_what_to_run() {
 }
 
 #[test]
+fn replicas_that_are_all_away_are_all_named() {
+    let (one, other) = (nobody(), nobody());
+    let output = salvor(&["--registry", &format!("{one},{other}"), "list"]);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains(&format!("cannot reach any of {one}, {other}")), "{text}");
+    assert!(text.contains("nothing was sent") && text.contains("next: salvor up"), "{text}");
+}
+
+#[test]
+fn a_list_of_replicas_that_cannot_be_meant_names_its_option_and_what_is_wrong() {
+    for (command, option, list, problem) in [
+        (&["list"][..], "--registry", "http://a:1,,http://b:1", "address 2 of it is empty"),
+        (&["guards"], "--orchestrator", "http://a:1,https://b:1", "not of the same scheme"),
+        (&["gateways", "probe", "g"], "--adapter", "https://a:1,https://a:1/", "the same place"),
+    ] {
+        let output = salvor(&[&[option, list], command].concat());
+        let text = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(&format!("{option}: {list:?}")) && text.contains(problem), "{text}");
+        assert!(!text.contains("--server-ca"), "{text}");
+    }
+}
+
+#[test]
 fn a_part_of_an_id_is_refused_with_a_sentence_that_says_so() {
     let output = salvor(&["snapshot", "show", "abababababab", "--gateway", "g"]);
     assert!(stderr(&output).contains("give all 64 digits"), "{}", stderr(&output));

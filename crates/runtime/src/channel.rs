@@ -1,25 +1,44 @@
-//! Calling another service: a channel that opens a client span and carries the trace context.
+//! Calling another service: a channel that opens a client span and carries the trace context, and
+//! that fails over between the replicas of a service.
 //!
-//! Invariant: every call has a bound on the time until its answer begins, and one span.
-//! Deliberately absent: retries. A failed call may have taken effect; only its caller can tell.
+//! Invariant: every call has a bound on the time until its answer begins, and one span. A call goes
+//! to a second replica only if the first one surely did nothing of it. Deliberately absent: any
+//! other retry. A failed call may have taken effect; only its caller can tell, and sends it again
+//! under the same request id. A stream that has begun and breaks is its caller's to open again.
 
-use std::error::Error as _;
+mod call;
+mod failure;
+mod keeper;
+mod line;
+mod peer;
+mod replicas;
+mod sent;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Uri};
+use futures::FutureExt as _;
+use http::{Request, Response};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::Channel;
-use tonic::{ConnectError, Status, TimeoutExpired};
+use tonic::transport::{self, Channel};
 use tower::Service;
-use tracing::{Instrument, Span, info_span};
+use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::rpc::{Edge, Outcome, RecordedBody, Side, caller_timeout, inject};
+use crate::rpc::{Outcome, RecordedBody, Side, caller_timeout, inject};
 use crate::tls::ClientTls;
+
+use self::call::{Call, open_span, record};
+use self::failure::{failed, is_timeout, overdue};
+use self::line::Target;
+use self::peer::Peer;
+use self::replicas::Replicas;
+
+pub use self::failure::{Unanswered, unanswered};
 
 /// Why no channel can be made. A server that is away is not one of the reasons: calls then answer
 /// `UNAVAILABLE` until it is back.
@@ -28,6 +47,14 @@ pub enum Error {
     /// The address is not `http://host:port` or `https://host:port`.
     #[error("{0:?} is not an address like http://127.0.0.1:7301 or https://host:7301")]
     Address(String),
+    /// The list of addresses cannot be meant.
+    #[error("{list:?} is not a list of the replicas of a service: {problem}")]
+    Replicas {
+        /// The list.
+        list: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// TLS files were given for a plaintext address, or the other way round.
     #[error("{address:?} and its TLS files contradict each other: {problem}")]
     Scheme {
@@ -43,37 +70,19 @@ pub enum Error {
         address: String,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: transport::Error,
     },
-}
-
-/// Why a call has no answer from its peer. Known to this process only; it never travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
-    /// The peer could not be reached: the call surely had no effect.
-    #[error("nothing was sent")]
-    NotSent,
-    /// The connection broke under the call, which may have taken effect.
-    #[error("the connection broke")]
-    Lost,
-    /// The time was up. The call may have taken effect.
-    #[error("the time was up")]
-    Overdue,
-}
-
-/// Why a call through a [`TracedChannel`] has no answer; none if the status *is* the peer's answer.
-pub fn unanswered(status: &Status) -> Option<Unanswered> {
-    status.source()?.downcast_ref().copied()
 }
 
 /// Whom to call, and with what bounds.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// `http://host:port`, or `https://host:port` with [`tls`](Self::tls).
+    /// `http://host:port`, or `https://host:port` with [`tls`](Self::tls); or up to 16 of them, all
+    /// of one scheme, separated by commas: the replicas of one service.
     pub address: String,
     /// Whom to trust and what to prove oneself with; needs an `https` address.
     pub tls: Option<ClientTls>,
-    /// Bound on one attempt to connect.
+    /// Bound on one attempt to connect; with several addresses, up to the first byte of an answer.
     pub connect_timeout: Duration,
     /// Bound on the time until an answer begins, for calls that set none themselves
     /// ([`tonic::Request::set_timeout`], which may be longer or shorter). A unary call is bounded
@@ -117,67 +126,74 @@ impl Endpoint {
     }
 }
 
-/// A channel that connects at its first call and again whenever it has to.
+/// How often a connection to one of several replicas is tried out, idle or not, and how long the
+/// answer may take: after both its calls end as [`Unanswered::Lost`], and new ones go elsewhere.
+const PROBE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3));
+
+/// A channel to one address connects at its first call and again whenever it has to. A channel to
+/// several keeps a connection to each and spreads its calls over those that are up; if none is, a
+/// call tries each once more before it fails.
 ///
 /// # Errors
-/// [`Error`] if the address or the TLS material cannot be used. Must be called inside a tokio
-/// runtime.
+/// [`Error`] if an address, the list or the TLS material cannot be used. Must be called inside a
+/// tokio runtime.
 pub fn connect_lazy(endpoint: &Endpoint) -> Result<TracedChannel, Error> {
-    let Endpoint { address, tls, connect_timeout, timeout, network } = endpoint.clone();
-    let uri: Uri = address.parse().map_err(|_| Error::Address(address.clone()))?;
-    let secure = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        _ => return Err(Error::Address(address)),
+    let mut peers = peer::parse(&endpoint.address)?;
+    let way = if peers.len() == 1 {
+        let peer = peers.remove(0);
+        let transport = transport(&peer, endpoint)?
+            .connect_timeout(endpoint.connect_timeout)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10));
+        let connector = salvor_net::Connector(Arc::clone(&endpoint.network));
+        Way::One(transport.connect_with_connector_lazy(connector), Arc::new(peer))
+    } else {
+        let targets = peers.into_iter().map(|peer| Ok((target(&peer, endpoint)?, peer)));
+        Way::Replicas(Arc::new(Replicas::new(targets.collect::<Result<_, Error>>()?)))
     };
-    let Some(host) = uri.host().map(str::to_owned) else {
-        return Err(Error::Address(address));
-    };
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let mut transport = Channel::builder(uri)
-        .connect_timeout(connect_timeout)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10));
-    match (secure, tls) {
-        (true, Some(tls)) => {
-            transport = transport
-                .tls_config(tls.config())
-                .map_err(|source| Error::Tls { address: address.clone(), source })?;
-        }
-        (false, None) => {}
-        (true, None) => {
-            return Err(Error::Scheme { address, problem: "https needs a server CA" });
-        }
-        (false, Some(_)) => {
-            return Err(Error::Scheme { address, problem: "TLS needs https" });
-        }
-    }
-    let peer = Arc::new(Peer { address, host, port, timeout });
-    Ok(TracedChannel {
-        inner: transport.connect_with_connector_lazy(salvor_net::Connector(network)),
-        peer,
-    })
+    Ok(TracedChannel { way, address: endpoint.address.as_str().into(), timeout: endpoint.timeout })
 }
 
-#[derive(Debug)]
-struct Peer {
-    address: String,
-    host: String,
-    port: u16,
+fn target(peer: &Peer, endpoint: &Endpoint) -> Result<Target, Error> {
+    let transport = transport(peer, endpoint)?
+        .http2_keep_alive_interval(PROBE.0)
+        .keep_alive_timeout(PROBE.1)
+        .keep_alive_while_idle(true);
+    let network = Arc::clone(&endpoint.network);
+    Ok(Target { transport, network, timeout: endpoint.connect_timeout })
+}
+
+fn transport(peer: &Peer, endpoint: &Endpoint) -> Result<transport::Endpoint, Error> {
+    let transport = Channel::builder(peer.uri.clone());
+    let address = peer.address.clone();
+    match (peer.secure, endpoint.tls.clone()) {
+        (true, Some(tls)) => {
+            transport.tls_config(tls.config()).map_err(|source| Error::Tls { address, source })
+        }
+        (false, None) => Ok(transport),
+        (true, None) => Err(Error::Scheme { address, problem: "https needs a server CA" }),
+        (false, Some(_)) => Err(Error::Scheme { address, problem: "TLS needs https" }),
+    }
+}
+
+/// What generated clients are built on: `FooClient::new(channel)`. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct TracedChannel {
+    way: Way,
+    address: Arc<str>,
     timeout: Duration,
 }
 
-/// What generated clients are built on: `FooClient::new(channel)`. Clones share one connection.
 #[derive(Clone, Debug)]
-pub struct TracedChannel {
-    inner: Channel,
-    peer: Arc<Peer>,
+enum Way {
+    One(Channel, Arc<Peer>),
+    Replicas(Arc<Replicas>),
 }
 
 impl TracedChannel {
-    /// The address it calls, as configured.
+    /// The address it calls, or the list of them, as configured.
     pub fn address(&self) -> &str {
-        &self.peer.address
+        &self.address
     }
 }
 
@@ -187,93 +203,51 @@ impl Service<Request<Body>> for TracedChannel {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Status>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        self.inner.poll_ready(context).map_err(|error| Status::from_error(error.into()))
+        match &mut self.way {
+            Way::One(channel, _) => {
+                channel.poll_ready(context).map_err(|error| Status::from_error(error.into()))
+            }
+            Way::Replicas(_) => Poll::Ready(Ok(())),
+        }
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let peer = Arc::clone(&self.peer);
         let method = request.uri().path().trim_start_matches('/').to_owned();
-        let span = open_span(&method, &peer);
+        let span = open_span(&method);
         inject(&span.context(), request.headers_mut());
-        let bound = caller_timeout(request.headers()).unwrap_or(peer.timeout);
+        let bound = caller_timeout(request.headers()).unwrap_or(self.timeout);
         let mut outcome = Outcome::new(span.clone(), Side::Client, method.clone(), Some(bound));
-        let called = self.inner.call(request);
+        let call = Call { method, bound, span: span.clone() };
+        let called = match &mut self.way {
+            Way::One(channel, peer) => {
+                record(&span, peer);
+                one(channel.call(request), Arc::clone(peer), call).left_future()
+            }
+            Way::Replicas(replicas) => {
+                let replicas = Arc::clone(replicas);
+                async move { replicas.call(request, &call).await }.right_future()
+            }
+        };
         let work = async move {
-            let answered = tokio::time::timeout(bound, called).await;
-            let status = match answered {
-                Ok(Ok(response)) => {
-                    let (parts, body) = response.into_parts();
-                    outcome.observe(&parts.headers);
-                    return Ok(Response::from_parts(parts, RecordedBody::wrap(body, outcome)));
-                }
-                Ok(Err(error)) if !is_timeout(&error) => failed(&peer, &method, &error),
-                Ok(Err(_)) | Err(_) => overdue(&peer, &method, bound),
-            };
-            outcome.finish(status.code());
-            Err(status)
+            let response = called.await.inspect_err(|status| outcome.finish(status.code()))?;
+            let (parts, body) = response.into_parts();
+            outcome.observe(&parts.headers);
+            Ok(Response::from_parts(parts, RecordedBody::wrap(body, outcome)))
         };
         Box::pin(work.instrument(span))
     }
 }
 
-fn open_span(method: &str, peer: &Peer) -> Span {
-    info_span!(
-        "rpc.client",
-        otel.name = method,
-        otel.kind = "client",
-        otel.status_code = tracing::field::Empty,
-        rpc.system.name = "grpc",
-        rpc.method = method,
-        rpc.response.status_code = tracing::field::Empty,
-        error.type = tracing::field::Empty,
-        server.address = peer.host,
-        server.port = peer.port,
-    )
-}
-
-fn overdue(peer: &Peer, method: &str, bound: Duration) -> Status {
-    let text = format!(
-        "no answer from {} to {method} within {} ms; it may have taken effect",
-        peer.address,
-        bound.as_millis()
-    );
-    with_source(Edge::Overdue.status(text), Unanswered::Overdue)
-}
-
-/// Says whom the failed call was for, which the transport's own text leaves out.
-fn failed(peer: &Peer, method: &str, error: &tonic::transport::Error) -> Status {
-    let causes = causes(error);
-    let unreached = causes.iter().any(|cause| cause.is::<ConnectError>());
-    let why = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-    let address = &peer.address;
-    if unreached {
-        let text = format!("cannot reach {address} for {method}: {why}; nothing was sent");
-        with_source(Edge::Unreachable.status(text), Unanswered::NotSent)
-    } else {
-        let text = format!(
-            "the connection to {address} broke during {method}: {why}; it may have taken effect"
-        );
-        with_source(Edge::ConnectionLost.status(text), Unanswered::Lost)
+async fn one(
+    called: transport::channel::ResponseFuture,
+    peer: Arc<Peer>,
+    call: Call,
+) -> Result<Response<Body>, Status> {
+    match tokio::time::timeout(call.bound, called).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) if !is_timeout(&error) => Err(failed(&peer.address, &call.method, &error)),
+        Ok(Err(_)) | Err(_) => Err(overdue(&peer.address, &call.method, call.bound)),
     }
-}
-
-fn with_source(mut status: Status, why: Unanswered) -> Status {
-    status.set_source(Arc::new(why));
-    status
-}
-
-fn is_timeout(error: &tonic::transport::Error) -> bool {
-    causes(error).iter().any(|cause| cause.is::<TimeoutExpired>())
-}
-
-fn causes(error: &tonic::transport::Error) -> Vec<&(dyn std::error::Error + 'static)> {
-    let mut causes = Vec::new();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push(cause);
-        next = cause.source();
-    }
-    causes
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 //! Invariant: nothing here knows a sandbox, a record or a gateway, and nothing here decides. RPC
 //! spans are opened in [`rpc`] and nowhere else.
 //!
-//! Deliberately absent: retries (only a caller that knows whether an effect may have happened can
-//! repeat it), authorisation by role, and any salvor protobuf.
+//! Deliberately absent: retries of what may have had an effect (only its caller can tell),
+//! authorisation by role, and any salvor protobuf.
 
 pub mod backoff;
 pub mod channel;

@@ -4,8 +4,11 @@
 
 mod wire {
     mod drain;
+    mod failover;
     mod limits;
+    mod memory;
     mod spans;
+    mod stopped;
     mod support;
     mod tls;
 }

@@ -12,7 +12,7 @@ use crate::schedule;
 pub struct Config {
     /// The journal: a file, which one process at a time may hold, or a server's schema that replicas share.
     pub journal: Location,
-    /// Where the registry listens.
+    /// Where the registry, or its replicas, listen.
     pub registry: Endpoint,
     /// For calling adapters, whose addresses come from the registry.
     pub adapter_tls: Option<ClientTls>,

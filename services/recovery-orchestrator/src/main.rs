@@ -27,7 +27,7 @@ struct Args {
     database: DatabaseArgs,
     #[command(flatten)]
     telemetry: TelemetryArgs,
-    /// Address of the registry
+    /// Address of the registry, or those of its replicas, separated by commas
     #[arg(long, env = "SALVOR_REGISTRY", default_value = "http://127.0.0.1:7301")]
     registry: String,
     /// Milliseconds for which an absence must have been seen

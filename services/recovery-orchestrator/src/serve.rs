@@ -24,7 +24,7 @@ pub enum Error {
     #[error(transparent)]
     Journal(#[from] salvor_runtime::database::Error),
     /// Its registry's address or certificates.
-    #[error("cannot call the registry")]
+    #[error("cannot call the registry as --registry says")]
     Registry(#[from] channel::Error),
 }
 

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use salvor_runtime::Server;
-use salvor_runtime::channel::{self, Endpoint};
+use salvor_runtime::channel::{self, Endpoint, Unanswered, unanswered};
 use salvor_runtime::server::{Error, Limits};
 use salvor_runtime::telemetry::test_exporter;
 use salvor_runtime::tls::{ClientTls, ServerTls};
@@ -95,6 +95,22 @@ async fn mutual_tls_permits_an_address_beyond_loopback_and_tls_alone_does_not() 
         server.run(listener, std::future::pending()).await,
         Err(Error::Exposed { .. })
     ));
+}
+
+#[tokio::test]
+async fn replicas_are_called_by_mutual_tls_as_one_is() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let (one, other) = (ours.serve("127.0.0.1:0").await, ours.serve("127.0.0.1:0").await);
+    let operator = ours.issue("operator");
+    let both = |authority: &Authority| {
+        let [one, other] = [&one, &other].map(|at| authority.client(at, Some(&operator)));
+        Endpoint { address: format!("{},{}", one.address, other.address), ..one }
+    };
+    check(&both(&ours)).await.unwrap();
+    let status = check(&both(&theirs)).await.unwrap_err();
+    assert_eq!(unanswered(&status), Some(Unanswered::NotSent), "{status}");
+    one.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test]
