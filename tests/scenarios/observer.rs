@@ -159,10 +159,9 @@ async fn t20_nothing_is_written_while_a_recovery_holds_the_record() {
     adopted(&fleet, "witness").await;
     let (name, _) = lost(&fleet, "coder").await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::LoseReply).times(1));
+    control.fault(Fault::on("CreateSandbox", Effect::HangAfter).times(1));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
-    let answered = |call: &salvor_devgateway::Call| call.create.is_some() && call.outcome.is_some();
-    assert!(control.wait_for_call(answered, PATIENCE).await.is_some());
+    until("it is made", || async { control.sandbox("coder").map(drop) }).await;
     control.down(Restart::Killed).await.unwrap();
     reaches(&fleet, &open.name, State::Parked).await;
     control.up().await.unwrap();

@@ -210,7 +210,7 @@ async fn t17_the_registry_restarted_meanwhile_changes_nothing() {
     fleet.stop().await;
 }
 
-/// Created, and then the gateway is away for longer than the recovery looks.
+/// Created, and before it has said so the gateway is away, for longer than the recovery looks.
 async fn parked(park_retry: Duration) -> (Fleet, String, pb::Recovery) {
     let undetermined_timeout = Duration::from_millis(300);
     let ready_timeout = Duration::from_millis(600);
@@ -218,10 +218,9 @@ async fn parked(park_retry: Duration) -> (Fleet, String, pb::Recovery) {
     let fleet = Fleet::start(options).await.unwrap();
     let (name, _) = lost(&fleet, "coder").await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::LoseReply).times(1));
+    control.fault(Fault::on("CreateSandbox", Effect::HangAfter).times(1));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
-    let answered = |call: &Call| call.create.is_some() && call.outcome.is_some();
-    assert!(control.wait_for_call(answered, PATIENCE).await.is_some());
+    until("it is made", || async { control.sandbox("coder").map(drop) }).await;
     control.down(Restart::Killed).await.unwrap();
     let parked = reaches(&fleet, &open.name, State::Parked).await;
     (fleet, name, parked)

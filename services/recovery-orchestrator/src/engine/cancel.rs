@@ -58,10 +58,14 @@ impl Engine {
     /// Tells the runner what was asked of another orchestrator. Never returns.
     pub(super) async fn heed_cancellation(&self, run: &Run) -> Infallible {
         let mut waiting = self.journal().waiting(run.name());
-        while self.journal().is_shared() && !run.cancel.load(Ordering::SeqCst) {
+        while self.journal().is_shared() {
             waiting.begin();
             match self.journal().is_asked_to_cancel(run.name()).await {
-                Ok(asked) => run.cancel.store(asked, Ordering::SeqCst),
+                Ok(true) => {
+                    run.cancel.store(true, Ordering::SeqCst);
+                    break;
+                }
+                Ok(false) => {}
                 Err(error) => {
                     warn!(recovery = %run.name(), %error, "whether it was asked to go back is not known");
                 }

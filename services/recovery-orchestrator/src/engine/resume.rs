@@ -63,7 +63,10 @@ impl Engine {
                 Ok(true) => self.inner.open.remove(&name),
                 Ok(false) => {}
                 Err(error) if error.reason() == "LEASE_HELD" => {
-                    let held = error.retry().unwrap_or(SWEEP).max(SWEEP);
+                    info!(recovery = %name, %error, "an open recovery could not be taken up yet");
+                    // Whoever has it may give it back before it runs out.
+                    let soon = self.world().config.lease_ttl / 3;
+                    let held = error.retry().unwrap_or(soon).min(soon).max(SWEEP);
                     self.inner.open.held_until(&name, Instant::now() + held);
                 }
                 Err(error) => {

@@ -11,7 +11,10 @@ use salvor_proto::{
     registry::v1::{self as pb, registry_service_client::RegistryServiceClient},
     time::duration,
 };
-use salvor_runtime::TracedChannel;
+use salvor_runtime::{
+    TracedChannel,
+    channel::{Unanswered, unanswered},
+};
 use tonic::Status;
 
 /// A client of the registry. Clones share one connection.
@@ -25,6 +28,29 @@ pub struct Registry {
 pub struct Lease {
     /// Its fence token.
     pub fence: Fence,
+}
+
+/// How often what was lost is asked for again: several replicas may be gone at once, and found out one by one.
+const AGAIN: usize = 3;
+
+/// Asks again what was lost with its connection: a replica that is killed or stopped takes along what it has in hand. That harms
+/// nothing: reads have no effects, a holder is given its own lease again, and a write is known by its request id.
+macro_rules! ask {
+    ($self:ident.$method:ident($request:expr)) => {{
+        let request = $request;
+        let mut answer = $self.client.clone().$method(request.clone()).await;
+        for _ in 0..AGAIN {
+            if answer.as_ref().err().and_then(unanswered) != Some(Unanswered::Lost) {
+                break;
+            }
+            answer = $self.client.clone().$method(request.clone()).await;
+        }
+        answer.map(tonic::Response::into_inner)
+    }};
+}
+
+fn request_id() -> String {
+    uuid::Uuid::new_v4().to_string()
 }
 
 fn relayed(status: &Status) -> Error {
@@ -44,15 +70,15 @@ impl Registry {
     /// Reads one record, a tombstone too.
     pub async fn sandbox(&self, name: &RecordName) -> Result<pb::Sandbox, Error> {
         let request = pb::GetSandboxRequest { name: name.to_string(), show_deleted: true };
-        let answer = self.client.clone().get_sandbox(request).await.map_err(|s| relayed(&s))?;
-        answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
+        let answer = ask!(self.get_sandbox(request)).map_err(|s| relayed(&s))?;
+        answer.sandbox.ok_or_else(|| missing("the record"))
     }
 
     /// Reads one gateway; `None` when it is not registered.
     pub async fn gateway(&self, name: &GatewayName) -> Result<Option<pb::Gateway>, Error> {
         let request = pb::GetGatewayRequest { name: name.to_string() };
-        match self.client.clone().get_gateway(request).await {
-            Ok(answer) => Ok(answer.into_inner().gateway),
+        match ask!(self.get_gateway(request)) {
+            Ok(answer) => Ok(answer.gateway),
             Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
             Err(status) => Err(relayed(&status)),
         }
@@ -69,14 +95,20 @@ impl Registry {
             page_token,
             ..pb::ListSandboxesRequest::default()
         };
-        let answer = self.client.clone().list_sandboxes(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|s| relayed(&s))
+        let answer = ask!(self.list_sandboxes(request));
+        answer.map_err(|s| relayed(&s))
     }
 
     /// Makes a record.
-    pub async fn create(&self, request: pb::CreateSandboxRequest) -> Result<pb::Sandbox, Error> {
-        let answer = self.client.clone().create_sandbox(request).await.map_err(|s| relayed(&s))?;
-        answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
+    pub async fn create(
+        &self,
+        mut request: pb::CreateSandboxRequest,
+    ) -> Result<pb::Sandbox, Error> {
+        if request.request_id.is_empty() {
+            request.request_id = request_id();
+        }
+        let answer = ask!(self.create_sandbox(request)).map_err(|s| relayed(&s))?;
+        answer.sandbox.ok_or_else(|| missing("the record"))
     }
 
     /// Changes the masked fields of a record, compare-and-swap on its etag.
@@ -102,8 +134,8 @@ impl Registry {
     }
 
     async fn send_update(&self, request: pb::UpdateSandboxRequest) -> Result<pb::Sandbox, Error> {
-        let answer = self.client.clone().update_sandbox(request).await.map_err(|s| relayed(&s))?;
-        answer.into_inner().sandbox.ok_or_else(|| missing("the record"))
+        let answer = ask!(self.update_sandbox(request)).map_err(|s| relayed(&s))?;
+        answer.sandbox.ok_or_else(|| missing("the record"))
     }
 
     /// Turns a record into a tombstone.
@@ -112,16 +144,16 @@ impl Registry {
             name: name.to_string(),
             etag: etag.to_owned(),
             fence_token: fence.0,
-            request_id: String::new(),
+            request_id: request_id(),
         };
-        self.client.clone().delete_sandbox(request).await.map(|_| ()).map_err(|s| relayed(&s))
+        ask!(self.delete_sandbox(request)).map(|_| ()).map_err(|s| relayed(&s))
     }
 
     /// Copies a record verbatim.
     pub async fn snapshot_entry(&self, name: &RecordName) -> Result<pb::EntrySnapshot, Error> {
         let request = pb::SnapshotEntryRequest { name: name.to_string() };
-        let answer = self.client.clone().snapshot_entry(request).await.map_err(|s| relayed(&s))?;
-        answer.into_inner().snapshot.ok_or_else(|| missing("the copy"))
+        let answer = ask!(self.snapshot_entry(request)).map_err(|s| relayed(&s))?;
+        answer.snapshot.ok_or_else(|| missing("the copy"))
     }
 
     /// Hands out the sealed bytes, for a recreate: those of a copy of the record, if there is one.
@@ -133,8 +165,8 @@ impl Registry {
     ) -> Result<pb::OpenSandboxMaterialResponse, Error> {
         let name = name.to_string();
         let request = pb::OpenSandboxMaterialRequest { name, fence_token: fence.0, copy };
-        let answer = self.client.clone().open_sandbox_material(request).await;
-        answer.map(tonic::Response::into_inner).map_err(|s| relayed(&s))
+        let answer = ask!(self.open_sandbox_material(request));
+        answer.map_err(|s| relayed(&s))
     }
 
     /// Takes a record's lease.
@@ -152,8 +184,8 @@ impl Registry {
             holder: holder.to_owned(),
             ttl: Some(duration(ttl)),
         };
-        let answer = self.client.clone().acquire_lease(request).await.map_err(|s| relayed(&s))?;
-        let lease = answer.into_inner().lease.ok_or_else(|| missing("the lease"))?;
+        let answer = ask!(self.acquire_lease(request)).map_err(|s| relayed(&s))?;
+        let lease = answer.lease.ok_or_else(|| missing("the lease"))?;
         Ok(Lease { fence: Fence(lease.fence_token) })
     }
 
@@ -167,14 +199,14 @@ impl Registry {
             fence_token: lease.fence.0,
             ttl: Some(duration(ttl)),
         };
-        self.client.clone().renew_lease(request).await.map(|_| ()).map_err(|s| relayed(&s))
+        ask!(self.renew_lease(request)).map(|_| ()).map_err(|s| relayed(&s))
     }
 
     /// Gives a lease back.
     pub async fn release(&self, name: &RecordName, lease: Lease) -> Result<(), Error> {
         let request =
             pb::ReleaseLeaseRequest { sandbox: name.to_string(), fence_token: lease.fence.0 };
-        self.client.clone().release_lease(request).await.map(|_| ()).map_err(|s| relayed(&s))
+        ask!(self.release_lease(request)).map(|_| ()).map_err(|s| relayed(&s))
     }
 }
 
@@ -183,6 +215,7 @@ fn change(sandbox: pb::Sandbox, fields: &[&str]) -> pb::UpdateSandboxRequest {
     pb::UpdateSandboxRequest {
         sandbox: Some(sandbox),
         update_mask: Some(prost_types::FieldMask { paths }),
+        request_id: request_id(),
         ..pb::UpdateSandboxRequest::default()
     }
 }

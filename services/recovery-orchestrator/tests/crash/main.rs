@@ -12,6 +12,7 @@ mod disk;
 mod effects;
 mod process;
 mod quiet;
+mod replicas;
 mod scene;
 mod snapshots;
 mod stopped;

@@ -95,7 +95,17 @@ pub(crate) struct Scene {
 impl Scene {
     /// A fleet, and an orchestrator of its own that dies after so many writes to its journal.
     pub(crate) async fn open(case: Case, dies_after: Option<u64>) -> (Self, Process, Before) {
+        Self::open_with(case, dies_after, 0).await
+    }
+
+    /// The same with so many registries as processes, instead of one here.
+    pub(crate) async fn open_with(
+        case: Case,
+        dies_after: Option<u64>,
+        registries: usize,
+    ) -> (Self, Process, Before) {
         let options = Options {
+            registries,
             orchestrator: false,
             settle: SETTLE,
             snapshots: case.keeps_files(),

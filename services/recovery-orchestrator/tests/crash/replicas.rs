@@ -1,0 +1,262 @@
+//! T16 to T19 and T22 with three registries and three orchestrators as processes that share one server: whichever is killed or
+//! stopped, the others end what it had begun, with each effect once, and what comes back changes nothing.
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt as _, future::join_all, stream};
+use nix::sys::signal::Signal;
+use salvor_devgateway::{Effect, Fault};
+use salvor_proto::{
+    error::received,
+    recovery::v1::{self as pb, recovery::State},
+};
+use salvor_testkit::{
+    Fleet,
+    store::skipped_without_a_server,
+    wait::{PATIENCE, until},
+};
+
+use crate::{
+    process::{Process, Start},
+    scene::{Before, Case, Scene, VICTIM},
+    verify::verify,
+};
+
+/// How many of each service.
+const REPLICAS: usize = 3;
+
+/// A scene with as many registries and orchestrators.
+struct Trio {
+    scene: Scene,
+    before: Before,
+    orchestrators: Vec<Process>,
+}
+
+impl Trio {
+    /// The first orchestrator dies after so many writes to its journal.
+    async fn open(case: Case, dies_after: Option<u64>) -> Self {
+        let (scene, first, before) = Scene::open_with(case, dies_after, REPLICAS).await;
+        let mut orchestrators = vec![first];
+        for _ in 1..REPLICAS {
+            let other = Start { dies_after: None, ..scene.start.clone() };
+            orchestrators.push(other.process().await);
+        }
+        Self { scene, before, orchestrators }
+    }
+
+    /// Asks whichever of them is there from now on.
+    fn ask_any(&mut self) {
+        let addresses: Vec<_> = self.orchestrators.iter().map(|process| process.address).collect();
+        self.scene.fleet.use_orchestrators(&addresses).unwrap();
+    }
+
+    /// Takes the one out that has a recovery of the sandbox at work.
+    async fn take_runner(&mut self) -> Process {
+        let index = until("an orchestrator at work", || async {
+            self.orchestrators.iter().position(|process| process.has_logged("recovery advanced"))
+        })
+        .await;
+        let runner = self.orchestrators.remove(index);
+        self.ask_any();
+        runner
+    }
+
+    /// Asks for what the case is about, and waits until the gateway has this in hand and will never answer.
+    async fn hangs_in(&mut self, method: &'static str, effect: Effect) {
+        self.scene.unanswered_is_done = effect == Effect::HangAfter;
+        let control = self.scene.fleet.gateway("lab").control.clone();
+        control.fault(Fault::on(method, effect).for_sandbox(VICTIM).times(1));
+        let calls = self.before.calls;
+        let reached =
+            control.wait_for_call(|call| call.seq >= calls && call.method == method, PATIENCE);
+        tokio::select! {
+            // A destroy's asker waits for its end, which does not come.
+            asked = async { self.scene.ask().await.unwrap(); std::future::pending::<()>().await } => asked,
+            reached = reached => assert!(reached.is_some(), "{method}"),
+        }
+    }
+
+    /// Kills what is left.
+    async fn stop(self) {
+        drop(self.orchestrators);
+        self.scene.fleet.stop().await;
+    }
+}
+
+fn no_server() -> bool {
+    skipped_without_a_server("replicas share a server")
+}
+
+/// One of each is killed in the midst of an effect, and nothing is started in its place.
+async fn killed_during(case: Case, method: &'static str) {
+    let what = format!("{case:?} with three replicas, killed during {method}");
+    let mut trio = Trio::open(case, None).await;
+    trio.ask_any();
+    trio.hangs_in(method, Effect::HangAfter).await;
+    trio.take_runner().await.kill().await;
+    trio.scene.fleet.registry_processes.swap_remove(0).kill().await;
+    let recovery = trio.scene.ended().await;
+    verify(&trio.scene, &trio.before, &recovery, &what).await;
+    trio.stop().await;
+}
+
+#[tokio::test]
+async fn t18_what_a_killed_orchestrator_had_in_hand_is_ended_by_another_one() {
+    if no_server() {
+        return;
+    }
+    for (case, method) in [
+        (Case::Stale, "CreateSandbox"),
+        (Case::Revive, "StartSandbox"),
+        (Case::Destroy, "DeleteSandbox"),
+    ] {
+        killed_during(case, method).await;
+    }
+}
+
+#[tokio::test]
+async fn t16_t17_a_rebuild_is_gone_on_with_by_another_one_before_and_after_the_delete() {
+    if no_server() {
+        return;
+    }
+    for method in ["DeleteSandbox", "CreateSandbox"] {
+        killed_during(Case::Rebuild, method).await;
+    }
+}
+
+/// Stopped past its lease with an effect in hand. Another one has ended the recovery, through an adapter that was restarted, when
+/// it goes on.
+async fn stopped_during(case: Case, method: &'static str, effect: Effect) {
+    let what = format!("{case:?} with three replicas, stopped during {method} with {effect:?}");
+    let mut trio = Trio::open(case, None).await;
+    trio.ask_any();
+    trio.hangs_in(method, effect).await;
+    let stopped = trio.take_runner().await;
+    stopped.signal(Signal::SIGSTOP);
+    trio.scene.fleet.restart_adapter().await.unwrap();
+    let recovery = trio.scene.ended().await;
+    let control = trio.scene.fleet.gateway("lab").control.clone();
+    let (calls, record) =
+        (control.mutating_calls().len(), trio.scene.fleet.record(&trio.scene.name).await.unwrap());
+    stopped.signal(Signal::SIGCONT);
+    stopped.logged("recovery left the runner").await;
+    assert_eq!(control.mutating_calls().len(), calls, "{what}: it changes nothing");
+    assert_eq!(trio.scene.fleet.record(&trio.scene.name).await.unwrap(), record, "{what}");
+    verify(&trio.scene, &trio.before, &recovery, &what).await;
+    drop(stopped);
+    trio.stop().await;
+}
+
+#[tokio::test]
+async fn t22_one_that_is_stopped_past_its_lease_is_replaced_and_changes_nothing_when_it_goes_on() {
+    if no_server() {
+        return;
+    }
+    for (case, method, effect) in [
+        (Case::Stale, "CreateSandbox", Effect::HangAfter),
+        (Case::Stale, "CreateSandbox", Effect::Drop),
+        (Case::Rebuild, "DeleteSandbox", Effect::HangAfter),
+        (Case::Rebuild, "CreateSandbox", Effect::HangAfter),
+    ] {
+        stopped_during(case, method, effect).await;
+    }
+}
+
+/// Two of three registries are stopped, which take connections and answer nothing, and go on later.
+#[tokio::test]
+async fn t22_registries_that_are_stopped_and_go_on_later_lose_nothing() {
+    if no_server() {
+        return;
+    }
+    let mut trio = Trio::open(Case::Stale, None).await;
+    trio.ask_any();
+    trio.hangs_in("CreateSandbox", Effect::Delay { millis: 700 }).await;
+    for registry in &trio.scene.fleet.registry_processes[..2] {
+        registry.signal(Signal::SIGSTOP);
+    }
+    let recovery = trio.scene.ended().await;
+    for registry in &trio.scene.fleet.registry_processes[..2] {
+        registry.signal(Signal::SIGCONT);
+    }
+    verify(&trio.scene, &trio.before, &recovery, "two registries stopped").await;
+    trio.stop().await;
+}
+
+/// The one that was asked dies right after its n-th write; the others are there already.
+async fn killed_after(append: u64, appends: u64) {
+    let what = format!("with three replicas, killed after append {append} of {appends}");
+    println!("{what}");
+    let mut trio = Trio::open(Case::Stale, Some(append)).await;
+    // What the caller was told depends on when it died.
+    let _ = trio.scene.ask().await;
+    trio.orchestrators.remove(0).died().await;
+    trio.ask_any();
+    let recovery = trio.scene.ended().await;
+    verify(&trio.scene, &trio.before, &recovery, &what).await;
+    trio.stop().await;
+}
+
+#[tokio::test]
+async fn t17_a_recovery_is_taken_over_after_every_append() {
+    if no_server() {
+        return;
+    }
+    let trio = Trio::open(Case::Stale, None).await;
+    trio.scene.ask().await.unwrap();
+    let recovery = trio.scene.ended().await;
+    let appends = trio.scene.appends(&recovery.name).await;
+    trio.stop().await;
+    assert!(appends >= 10, "only {appends} writes");
+    let killed = stream::iter(1..=appends).map(|append| killed_after(append, appends));
+    killed.buffer_unordered(2).collect::<()>().await;
+}
+
+#[tokio::test]
+async fn t19_of_ten_at_once_at_three_orchestrators_one_runs_and_nine_are_told_which() {
+    if no_server() {
+        return;
+    }
+    let mut trio = Trio::open(Case::Stale, None).await;
+    trio.ask_any();
+    let control = trio.scene.fleet.gateway("lab").control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).for_sandbox(VICTIM));
+    let fleet: &Fleet = &trio.scene.fleet;
+    let asked = (0..10).map(|_| fleet.ask(&trio.scene.name, pb::RecoveryPath::Rebuild));
+    let (accepted, refused): (Vec<_>, Vec<_>) =
+        join_all(asked).await.into_iter().partition(Result::is_ok);
+    assert_eq!(accepted.len(), 1, "{accepted:?}");
+    let holders: BTreeSet<_> = refused
+        .into_iter()
+        .map(|refused| received(&refused.unwrap_err()).metadata["holder"].clone())
+        .collect();
+    let one = accepted.into_iter().next().unwrap().unwrap().recovery.unwrap().name;
+    assert_eq!(holders.into_iter().collect::<Vec<_>>(), [one]);
+    let recovery = trio.scene.ended().await;
+    verify(&trio.scene, &trio.before, &recovery, "ten at once").await;
+    trio.stop().await;
+}
+
+/// Asked of one orchestrator that it be cancelled, while another one has it at work.
+#[tokio::test]
+async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {
+    if no_server() {
+        return;
+    }
+    let mut trio = Trio::open(Case::Rebuild, None).await;
+    let control = trio.scene.fleet.gateway("lab").control.clone();
+    // Until the snapshot is there, there is a way back.
+    control.fault(Fault::on("ExecSandbox", Effect::Delay { millis: 500 }));
+    trio.scene.ask().await.unwrap();
+    let open = trio.scene.recoveries().await.remove(0);
+    trio.orchestrators.rotate_left(1);
+    let elsewhere: Vec<_> = trio.orchestrators[..2].iter().map(|process| process.address).collect();
+    trio.scene.fleet.use_orchestrators(&elsewhere).unwrap();
+    let request = pb::CancelRecoveryRequest { name: open.name.clone() };
+    trio.scene.fleet.recovery.clone().cancel_recovery(request).await.unwrap();
+    let ended = trio.scene.fleet.wait(&open.name).await.unwrap();
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    assert_eq!(ended.failure.unwrap().reason, "CANCELLED");
+    let record = trio.scene.fleet.record(&trio.scene.name).await.unwrap();
+    assert_eq!(record.live_id, trio.before.record.live_id);
+    trio.stop().await;
+}
