@@ -47,6 +47,7 @@ mod sagas {
         pub(super) mod workspace;
     }
     mod parts;
+    mod released;
     mod snapshots;
     mod table;
     mod world;
