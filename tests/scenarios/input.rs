@@ -208,7 +208,7 @@ async fn t00_an_adapter_that_vanishes_in_mid_call_proves_nothing() {
     fleet.stop().await;
 }
 
-async fn open(file: &std::path::Path) -> SqliteConnection {
+pub(crate) async fn open(file: &std::path::Path) -> SqliteConnection {
     SqliteConnectOptions::new().filename(file).connect().await.unwrap()
 }
 

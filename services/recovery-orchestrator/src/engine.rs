@@ -7,6 +7,8 @@ mod accept;
 mod follow;
 mod lease;
 mod resume;
+mod retire;
+mod stranded;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -35,16 +37,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use self::stranded::Stranded;
 use crate::{
     collect::World,
-    folded::{Folded, Standing, folded},
-    journal::{Header, Journal, Row, Stored},
+    folded::{Folded, Standing, folded_found},
+    journal::{Found, Header, Journal, Row, Stored},
+    obstacle::Obstacle,
     ports::{Lease, Progress},
     runner::{self, Run, Stopped},
     words::NextStep,
 };
 
 pub use accept::{Accepted, Ask};
+pub use retire::Retire;
 
 /// How long a recovery that has been parked may take to give its lease back and leave its place.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -62,6 +67,7 @@ struct Inner {
     /// Open, as far as is known, and not at work here: what the sweep looks at. The journal is the truth of it; this only
     /// spares reading all of it again and again.
     open: Mutex<BTreeSet<RecoveryName>>,
+    stranded: Stranded,
     slots: Semaphore,
     tasks: Tasks,
 }
@@ -99,7 +105,8 @@ impl Engine {
     pub fn new(world: World, tasks: Tasks) -> Self {
         let slots = Semaphore::new(world.config.max_running.max(1));
         let (running, open) = (Mutex::default(), Mutex::default());
-        let inner = Inner { world, running, open, slots, tasks };
+        let stranded = Stranded::default();
+        let inner = Inner { world, running, open, stranded, slots, tasks };
         Self { inner: Arc::new(inner) }
     }
 
@@ -113,47 +120,65 @@ impl Engine {
         &self.inner.world.journal
     }
 
-    /// One recovery.
+    /// One recovery, as it is found: one that this version cannot go on with, too.
     ///
     /// # Errors
-    /// NOT_FOUND.
-    pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
-        let stored = at_once(self.journal().recovery(name)).await?.ok_or_else(|| {
+    /// NOT_FOUND; it has ended and cannot be read.
+    pub async fn found(&self, name: &RecoveryName) -> Result<(Found, Folded), Error> {
+        let found = at_once(self.journal().found(name)).await?.ok_or_else(|| {
             Error::not_found("RECOVERY_NOT_FOUND", format!("there is no {name}"))
                 .next_step(NextStep::ListRecoveries.of(""))
         })?;
-        let folded = folded(&stored)?;
-        Ok((stored, folded))
+        let folded = folded_found(&found)?;
+        Ok((found, folded))
     }
 
-    /// Waits until a recovery has ended or is parked, or `limit` is over; answers it as it is then.
+    /// One recovery that this version can read.
+    ///
+    /// # Errors
+    /// As [`found`](Self::found); its header cannot be read.
+    pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
+        let (found, folded) = self.found(name).await?;
+        if let Err(illegible) = &found.header {
+            return Err(Obstacle::of_header(illegible).error(name));
+        }
+        Ok((found.whole()?, folded))
+    }
+
+    /// Waits until a recovery has ended, is parked or turns out to be stranded, or `limit` is over; answers it as it is then.
+    ///
+    /// # Errors
+    /// As [`found`](Self::found).
     pub async fn wait(
         &self,
         name: &RecoveryName,
         limit: Duration,
-    ) -> Result<(Stored, Folded), Error> {
+    ) -> Result<(Found, Folded), Error> {
         let mut changes = self.journal().changes();
         let settled = async {
             loop {
                 changes.borrow_and_update();
-                let found = self.recovery(name).await?;
-                if found.1.standing != Standing::Running || changes.changed().await.is_err() {
+                let found = self.found(name).await?;
+                if found.1.standing.is_settled() || changes.changed().await.is_err() {
                     return Ok(found);
                 }
             }
         };
         match timeout(limit, settled).await {
             Ok(found) => found,
-            Err(_) => self.recovery(name).await,
+            Err(_) => self.found(name).await,
         }
     }
 
     /// Asks a recovery to go back.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION when it has ended or is past the point of no return.
-    pub async fn cancel(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
+    /// FAILED_PRECONDITION when it has ended or is past the point of no return; as [`retry`](Self::retry).
+    pub async fn cancel(&self, name: &RecoveryName) -> Result<(Found, Folded), Error> {
         let (stored, folded) = self.recovery(name).await?;
+        if let Standing::Stranded(obstacle) = &folded.standing {
+            return Err(obstacle.error(name));
+        }
         if !folded.cancellable {
             let message = format!(
                 "{name} is in phase {}, from which it does not go back; nothing was changed",
@@ -211,7 +236,7 @@ impl Engine {
             if let Some(place) = self.reserve(name) {
                 return Ok(Some(place));
             }
-            let (_, folded) = self.recovery(name).await?;
+            let (_, folded) = self.found(name).await?;
             if !matches!(folded.standing, Standing::Parked(_)) {
                 return Ok(None);
             }

@@ -3,7 +3,9 @@
 //! A recovery is its header, written once with plan and decisions in one transaction, and its events, appended in order. Its
 //! state is the fold of those and is stored nowhere. Rows are never changed.
 
+mod found;
 mod read;
+mod retire;
 mod schema;
 
 use std::{
@@ -21,7 +23,9 @@ use tokio::sync::watch;
 
 use crate::words::NextStep;
 
+pub use found::{Found, Illegible};
 pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
+pub(crate) use retire::changed;
 
 /// A recovery's header: everything that is fixed once it is accepted or refused.
 #[derive(Debug, Clone)]

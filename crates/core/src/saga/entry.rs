@@ -87,31 +87,38 @@ pub fn events<'r, S: Saga>(
     (1..).zip(rows).filter(|(_, text)| !is_entry(text)).map(read).collect()
 }
 
-/// Folds the entries of a journal that version `began` has begun. `rows` are all of its rows, in order.
+/// Folds the entries of a journal that version `began` has begun. `rows` are all of its rows, in order. What stands before a
+/// `retiring` may be of any version: it is given up.
 ///
 /// # Errors
 /// It is not one that this version can have written; the number of the row counts from 1.
 pub fn life<'r>(began: u32, rows: impl IntoIterator<Item = &'r str>) -> Result<Life, Irregular> {
     let mut life = Life { version: began, retirement: None, retired: false };
+    let mut irregular = None;
     for (number, row) in (1..).zip(rows) {
-        let misplaced = Irregular::Misplaced(number);
-        if !is_entry(row) {
-            match life.retirement {
-                None => continue,
-                Some(_) => return Err(misplaced),
+        let read = if is_entry(row) { entry(row, number).map(Some) } else { Ok(None) };
+        if life.retirement.is_some() {
+            match read {
+                Ok(Some(Entry::Retired { .. })) if !life.retired => life.retired = true,
+                _ => return Err(Irregular::Misplaced(number)),
             }
+            continue;
         }
-        let entry = entry(row, number)?;
-        match (entry, life.retirement.is_some(), life.retired) {
-            (Entry::Continued { saga_version }, false, _) if saga_version > life.version => {
+        match read {
+            Ok(None) => {}
+            Ok(Some(Entry::Continued { saga_version })) if saga_version > life.version => {
                 life.version = saga_version;
             }
-            (Entry::Retiring(retirement), false, _) => life.retirement = Some(*retirement),
-            (Entry::Retired { .. }, true, false) => life.retired = true,
-            _ => return Err(misplaced),
+            Ok(Some(Entry::Retiring(retirement))) => {
+                (life.retirement, irregular) = (Some(*retirement), None);
+            }
+            Ok(Some(Entry::Continued { .. } | Entry::Retired { .. })) => {
+                irregular = irregular.or(Some(Irregular::Misplaced(number)));
+            }
+            Err(error) => irregular = irregular.or(Some(error)),
         }
     }
-    Ok(life)
+    irregular.map_or(Ok(life), Err)
 }
 
 fn entry(row: &str, number: usize) -> Result<Entry, Irregular> {

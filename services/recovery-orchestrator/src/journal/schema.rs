@@ -57,7 +57,8 @@ pub(super) const INSERT_EVENT: &str = "
     INSERT INTO journal (recovery, seq, at_ms, event, terminal) VALUES (?, ?, ?, ?, ?)";
 
 pub(super) const SELECT_RECOVERY: &str = "
-    SELECT name, sandbox, request_id, plan, evidence, traceparent, created_ms FROM recoveries";
+    SELECT name, sandbox, request_id, plan, evidence, traceparent, allowed, created_ms
+    FROM recoveries";
 
 pub(super) const SELECT_EVENTS: &str = "
     SELECT seq, at_ms, event, terminal FROM journal WHERE recovery = ? ORDER BY seq";

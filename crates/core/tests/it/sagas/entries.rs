@@ -120,6 +120,24 @@ fn what_has_no_word_here_is_newer_and_what_is_no_json_is_damage() {
     }
 }
 
+/// A journal that nothing can go on with ends all the same, whatever stands in it.
+#[test]
+fn what_is_given_up_is_not_read_any_more() {
+    for before in
+        ["{\"handed_over\":{}}", "\"cont", "\"Nonsense\"", "null", &continued(0), &retired()]
+    {
+        let open = [before.to_owned(), retiring()];
+        let life = lives(3, &open).unwrap();
+        assert_eq!((life.version, life.retirement, life.retired), (3, Some(retirement()), false));
+        let over = [open.as_slice(), &[retired()]].concat();
+        assert!(lives(3, &over).unwrap().retired, "{before}");
+        assert_eq!(
+            lives(3, &[over, vec![before.to_owned()]].concat()),
+            Err(Irregular::Misplaced(4))
+        );
+    }
+}
+
 /// They outlive every version, so they only ever grow, as the golden files of events do.
 #[test]
 fn entries_are_stored_as_ever() {
