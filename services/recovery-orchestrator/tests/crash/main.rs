@@ -10,8 +10,10 @@
 mod appends;
 mod disk;
 mod effects;
+mod golden;
 mod process;
 mod quiet;
+mod retired;
 mod scene;
 mod snapshots;
 mod stopped;
