@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 use super::{Engine, Work};
 use crate::{
     folded::{Folded, Standing, folded, folded_found},
-    journal::{Header, RecoveryFilter, Row, Stored},
+    journal::{RecoveryFilter, Row, Stored},
     words::NextStep,
 };
 
@@ -183,7 +183,7 @@ impl Engine {
             | Standing::Retired(_) => return Ok(None),
         }
         let Stored { header, events: mut rows } = stored;
-        let more = continuing(&header, &rows)?.into_iter();
+        let more = continuing(header.saga(), header.plan.saga_version, &rows)?.into_iter();
         for event in more.chain(going_on(header.plan.saga, &rows)?) {
             let seq = rows.last().map_or(0, |row| row.seq) + 1;
             let row = Row { seq, at_ms: self.world().now().0, event, terminal: false };
@@ -212,11 +212,11 @@ impl Engine {
     }
 }
 
-/// The row with which a newer version goes on with an older one's journal: whoever comes after it can tell.
-fn continuing(header: &Header, rows: &[Row]) -> Result<Option<String>, Error> {
+/// The row with which a newer version goes on with a journal that an older one began: whoever comes after it can tell.
+fn continuing(saga: SagaKind, began: u32, rows: &[Row]) -> Result<Option<String>, Error> {
     let texts = rows.iter().map(|row| row.event.as_str());
-    let saga_version = header.saga().version();
-    let behind = life(header.plan.saga_version, texts).is_ok_and(|l| l.version < saga_version);
+    let saga_version = saga.version();
+    let behind = life(began, texts).is_ok_and(|life| life.version < saga_version);
     let text = |entry| {
         serde_json::to_string(&entry).map_err(|_| Error::internal("an entry has no JSON form"))
     };
@@ -253,4 +253,24 @@ fn going_on_as<S: Saga>(rows: &[Row]) -> Result<Vec<String>, Error> {
         serde_json::to_string(event).map_err(|_| Error::internal("an event has no JSON form"))
     };
     more.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once for each newer version that goes on, and never for the same one.
+    #[test]
+    fn going_on_with_an_older_versions_journal_is_journaled_once() {
+        let (saga, now) = (SagaKind::Rebuild, SagaKind::Rebuild.version());
+        let mut rows =
+            vec![Row { seq: 1, at_ms: 5, event: "\"ClaimIntended\"".into(), terminal: false }];
+        assert_eq!(continuing(saga, now, &rows).unwrap(), None);
+        let event = continuing(saga, now - 1, &rows).unwrap().unwrap();
+        assert_eq!(event, format!("{{\"continued\":{{\"saga_version\":{now}}}}}"));
+        rows.push(Row { seq: 2, at_ms: 6, event, terminal: false });
+        assert_eq!(continuing(saga, now - 1, &rows).unwrap(), None);
+        // What the saga journals then is of its own events only.
+        assert!(going_on(saga, &rows).is_ok());
+    }
 }
