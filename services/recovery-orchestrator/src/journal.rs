@@ -5,7 +5,9 @@
 
 mod cancellations;
 mod changes;
+mod found;
 mod read;
+mod retire;
 mod schema;
 
 use std::sync::{
@@ -24,7 +26,9 @@ use salvor_runtime::database::{Database, Failure, Heeding, Location, Options, Wo
 use crate::words::NextStep;
 
 pub use changes::Waiting;
+pub use found::{Found, Illegible};
 pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
+pub(crate) use retire::changed;
 
 /// Connections that append, to a server: their commits are synced together.
 const WRITERS: u32 = 8;
