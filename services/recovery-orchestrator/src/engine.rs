@@ -9,6 +9,7 @@ mod follow;
 mod lease;
 mod open;
 mod resume;
+mod retention;
 mod retire;
 mod stranded;
 

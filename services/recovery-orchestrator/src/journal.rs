@@ -1,12 +1,13 @@
 //! The journal: what was planned, decided and done. A SQLite file, or a schema of Postgres that replicas share; synced.
 //!
 //! A recovery is its header, written once with plan and decisions in one transaction, and its events, appended in order. Its
-//! state is the fold of those and is stored nowhere. Rows are never changed.
+//! state is the fold of those and is stored nowhere. Rows are never changed; what ended long ago is forgotten whole.
 
 mod cancellations;
 mod changes;
 mod found;
 mod read;
+mod retention;
 mod retire;
 mod schema;
 

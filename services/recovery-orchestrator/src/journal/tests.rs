@@ -306,3 +306,30 @@ async fn every_stored_byte_is_in_the_revision() {
         assert!(seen.insert(now), "{changed}");
     }
 }
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten_whole_and_what_is_open_stays() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    for number in 0..250_u64 {
+        let mut header = header(&format!("recoveries/{number:03}"), number);
+        let decisions = std::mem::take(&mut header.plan.decisions);
+        journal.accept(&header, &[]).await.unwrap();
+        header.plan.decisions = decisions;
+        // Every tenth is open.
+        let ends = row(1, number % 10 != 0);
+        journal.append(&header.name, &ends, FENCE).await.unwrap();
+    }
+    while journal.forget_beyond(20).await.unwrap() {}
+    let filter = RecoveryFilter { limit: 1000, ..RecoveryFilter::default() };
+    let left = journal.list(&filter).await.unwrap();
+    let numbers: Vec<u64> = left.iter().rev().map(|stored| stored.header.created_ms).collect();
+    let expected: Vec<u64> = (0..250).filter(|number| *number >= 230 || number % 10 == 0).collect();
+    assert_eq!(numbers, expected);
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM journal")
+        .fetch_one(journal.db.readers())
+        .await
+        .unwrap();
+    assert_eq!(rows, i64::try_from(expected.len()).unwrap());
+    assert!(!journal.forget_beyond(20).await.unwrap());
+}
