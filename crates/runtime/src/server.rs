@@ -75,6 +75,8 @@ pub struct Limits {
     /// Calls in flight over all connections; more are answered `RESOURCE_EXHAUSTED`. A stream
     /// counts until it has begun.
     pub in_flight: usize,
+    /// Connections at a time; more wait until one ends.
+    pub connections: usize,
     /// Calls and open streams on one connection; HTTP/2 makes the caller wait beyond it.
     pub per_connection: u32,
     /// Time until an answer begins, for callers that ask for no shorter one.
@@ -89,6 +91,7 @@ impl Default for Limits {
             decode_bytes: 4 << 20,
             encode_bytes: 16 << 20,
             in_flight: 1_024,
+            connections: 1_000,
             per_connection: 512,
             timeout: Duration::from_mins(2),
             drain: Duration::from_secs(10),
@@ -231,7 +234,7 @@ impl Server {
         tracing::info!(%address, ?security, "listening");
         let serving = transport.serve_with_incoming_shutdown(
             routes.prepare(),
-            incoming::connections(listener, cut.clone()),
+            incoming::connections(listener, limits.connections, cut.clone()),
             stop,
         );
         let cutter = cut_after(draining.clone(), limits.drain, cut);

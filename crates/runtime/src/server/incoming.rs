@@ -1,33 +1,59 @@
-//! Accepted connections that can all be cut at once.
+//! Accepted connections: so many and no more, and all can be cut at once.
 //!
 //! The server library spawns each connection and leaves it alone; cutting its socket is the one way
-//! to end a call that ignores the drain.
+//! to end a call that ignores the drain. A connection that cannot be accepted (the process has no
+//! file descriptor left, above all) would end the server; here it is tried again.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::{Stream, stream};
 use salvor_net::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+/// Between two attempts to accept where one failed: by then a descriptor may be free.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// At most `most` at a time; more wait in the kernel's queue until one ends.
 pub(super) fn connections(
     listener: impl Listener,
+    most: usize,
     cut: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let local_addr = listener.local_addr().ok();
+    let places = Arc::new(Semaphore::new(most.max(1)));
     stream::unfold(listener, move |listener| {
-        let cut = Box::pin(cut.clone().cancelled_owned());
+        let (cut, places) = (Box::pin(cut.clone().cancelled_owned()), Arc::clone(&places));
         async move {
-            let accepted = listener.accept().await.map(|(stream, peer)| {
-                let info = TcpConnectInfo { local_addr, remote_addr: Some(peer) };
-                Connection { stream, info, cut }
-            });
-            Some((accepted, listener))
+            let place = places.acquire_owned().await.ok()?;
+            let (stream, peer) = accept(&listener).await;
+            let info = TcpConnectInfo { local_addr, remote_addr: Some(peer) };
+            Some((Ok(Connection { stream, info, cut, _place: place }), listener))
         }
     })
+}
+
+async fn accept(listener: &impl Listener) -> (salvor_net::Connection, SocketAddr) {
+    let mut failed = false;
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::warn!(%error, "no connection can be accepted; it is tried again");
+                }
+                sleep(AGAIN).await;
+            }
+        }
+    }
 }
 
 /// A connection whose reads and writes fail once it is cut.
@@ -35,6 +61,7 @@ pub(super) struct Connection {
     stream: salvor_net::Connection,
     info: TcpConnectInfo,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Connection {

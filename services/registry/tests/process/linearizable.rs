@@ -1,31 +1,36 @@
-//! Concurrent clients, and a registry that is killed under them again and again: one order explains all that they saw.
+//! Concurrent clients, and registries that are killed under them again and again: one order explains all that they saw. On a
+//! server there are three at a time, and the clients go on with those that are left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use prost_types::FieldMask;
 use salvor_proto::registry::v1::watch_sandboxes_response::Event;
 use salvor_proto::registry::v1::{
     GetSandboxRequest, ListSandboxesRequest, Sandbox, UpdateSandboxRequest, WatchSandboxesRequest,
 };
+use salvor_testkit::store;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_stream::StreamExt;
 use tonic::Code;
 
 use crate::history::{Call, Version, What, contradictions};
-use crate::support::{Client, Process, create, gateway, name};
+use crate::support::{Client, Place, Process, client_of, create, gateway, name};
 
 const RECORDS: usize = 3;
 const CLIENTS: usize = 6;
+/// So many registries on a server.
+const REPLICAS: usize = 3;
 const ROUNDS: usize = 5;
 /// Calls after which the registry is killed, while others are on their way.
 const CALLS: usize = 150;
 /// The register.
 const LABEL: &str = "value";
 
-/// One client of one round, until nobody answers.
+/// One client of one round, until that is over.
 struct Hand {
+    over: Arc<AtomicBool>,
     client: Client,
     who: String,
     clock: Arc<AtomicU64>,
@@ -35,11 +40,14 @@ struct Hand {
 impl Hand {
     async fn work(mut self) {
         for turn in 0.. {
-            let record = (turn * 7 + self.who.len()) % RECORDS;
-            let Some(seen) = self.read(record).await else { return };
-            // A read now and then is followed by no write.
-            if turn % 4 != 3 && self.write(record, seen, turn).await.is_none() {
+            if self.over.load(Ordering::SeqCst) {
                 return;
+            }
+            let record = (turn * 7 + self.who.len()) % RECORDS;
+            let Some(seen) = self.read(record).await else { continue };
+            // A read now and then is followed by no write.
+            if turn % 4 != 3 {
+                self.write(record, seen, turn).await;
             }
         }
     }
@@ -62,7 +70,7 @@ impl Hand {
         Some(seen)
     }
 
-    async fn write(&mut self, record: usize, seen: Sandbox, turn: usize) -> Option<()> {
+    async fn write(&mut self, record: usize, seen: Sandbox, turn: usize) {
         let value = format!("{}-{turn}", self.who);
         let on = seen.revision;
         let labels = [(LABEL.to_owned(), value.clone())].into();
@@ -78,9 +86,7 @@ impl Hand {
             Err(status) if status.code() == Code::Aborted => What::Refused(value),
             Err(_) => What::Unanswered,
         };
-        let answered = !matches!(what, What::Unanswered);
         self.done(begun, record, what);
-        answered.then_some(())
     }
 }
 
@@ -89,36 +95,55 @@ fn version(record: &Sandbox) -> Version {
     Version { revision: record.revision, value }
 }
 
+async fn started(place: &Place) -> Vec<Process> {
+    let count = if store::postgres().is_some() { REPLICAS } else { 1 };
+    let mut registries = Vec::new();
+    for _ in 0..count {
+        registries.push(Process::start(place).await);
+    }
+    registries
+}
+
+fn client_of_all(registries: &[Process]) -> Client {
+    let urls: Vec<_> = registries.iter().map(|one| format!("http://{}", one.address)).collect();
+    client_of(&urls.join(","))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_order_explains_what_concurrent_clients_saw_across_sigkill() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let clock = Arc::new(AtomicU64::new(0));
     let mut history = Vec::new();
     let mut start = 0;
     for round in 0..ROUNDS {
-        let mut process = Process::start(directory.path());
+        let mut registries = started(&place).await;
+        let client = client_of_all(&registries);
         if round == 0 {
-            gateway(&mut process.client).await;
+            gateway(&mut client.clone()).await;
             for record in 0..RECORDS {
-                start = create(&mut process.client, record).await.revision;
+                start = create(&mut client.clone(), record).await.revision;
             }
         }
         let (calls, mut told) = unbounded_channel();
+        let over = Arc::new(AtomicBool::new(false));
         let hands: Vec<_> = (0..CLIENTS)
             .map(|hand| {
-                let (clock, calls) = (Arc::clone(&clock), calls.clone());
+                let (clock, calls, client) = (Arc::clone(&clock), calls.clone(), client.clone());
                 let who = format!("round{round}{}", "i".repeat(hand));
-                tokio::spawn(Hand { client: process.client.clone(), who, clock, calls }.work())
+                tokio::spawn(Hand { over: Arc::clone(&over), client, who, clock, calls }.work())
             })
             .collect();
         drop(calls);
-        while let Some(call) = told.recv().await {
-            history.push(call);
-            if history.len() >= (round + 1) * CALLS {
-                break;
+        // One after the other is killed, while calls are on their way.
+        let share = CALLS / registries.len();
+        while let Some(registry) = registries.pop() {
+            let enough = history.len() + share;
+            while history.len() < enough {
+                history.push(told.recv().await.unwrap());
             }
+            over.store(registries.is_empty(), Ordering::SeqCst);
+            registry.kill().await;
         }
-        drop(process);
         for hand in hands {
             hand.await.unwrap();
         }
@@ -129,7 +154,7 @@ async fn one_order_explains_what_concurrent_clients_saw_across_sigkill() {
     assert_eq!(contradictions(&history), [] as [String; 0]);
     let refused = history.iter().filter(|call| matches!(call.what, What::Refused(_))).count();
     assert!(refused > 0, "they never met, and nothing was shown");
-    replayed(&mut Process::start(directory.path()).client, &history, start).await;
+    replayed(&mut Process::start(&place).await.client, &history, start).await;
 }
 
 /// A watch from the beginning shows every answered write where it was answered, and comes to what a list shows.

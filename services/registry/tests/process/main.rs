@@ -1,6 +1,7 @@
 //! The registry as a process of its own, killed without warning.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod descriptors;
 mod disk;
 mod history;
 mod linearizable;
@@ -8,14 +9,14 @@ mod support;
 
 use salvor_proto::registry::v1::AcquireLeaseRequest;
 
-use crate::support::{Process, create, gateway, name};
+use crate::support::{Place, Process, create, gateway, name};
 
 #[tokio::test]
 async fn what_was_answered_survives_sigkill_and_fence_tokens_rise_past_it() {
-    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let (mut expected, mut last_token) = (Vec::new(), 0);
     for round in 0..4 {
-        let mut process = Process::start(directory.path());
+        let mut process = Process::start(&place).await;
         if round == 0 {
             gateway(&mut process.client).await;
         }
@@ -29,5 +30,6 @@ async fn what_was_answered_survives_sigkill_and_fence_tokens_rise_past_it() {
             process.client.acquire_lease(request).await.unwrap().into_inner().lease.unwrap();
         assert!(lease.fence_token > last_token);
         last_token = lease.fence_token;
+        process.kill().await;
     }
 }

@@ -1,9 +1,8 @@
 //! A registry that can be killed, and what is put into it.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use salvor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use salvor_proto::registry::v1::{
@@ -11,46 +10,92 @@ use salvor_proto::registry::v1::{
 };
 use salvor_runtime::TracedChannel;
 use salvor_runtime::channel::{Endpoint, connect_lazy};
+use salvor_runtime::database::Location;
 use salvor_testkit::disk::Disk;
+use salvor_testkit::process;
+use salvor_testkit::store::{self, Store};
+use tempfile::TempDir;
+use tokio::process::Command;
 use tonic::Status;
 
 pub(crate) type Client = RegistryServiceClient<TracedChannel>;
 
+/// Where a test's registry keeps its data.
+pub(crate) struct Place {
+    store: Store,
+    directory: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("seal.key"), "ab".repeat(32)).unwrap();
+        Self { store: Store::new(directory.path(), "registry"), directory }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn key(&self) -> PathBuf {
+        self.path().join("seal.key")
+    }
+
+    /// A registry on it. `program` may be a shell that ends up as one.
+    fn registry(&self, mut program: Command) -> Command {
+        program.env_clear().arg("--data-dir").arg(self.path());
+        program.arg("--seal-key-file").arg(self.key());
+        if let Location::Server { schema, .. } = self.store.location() {
+            program.env("SALVOR_DATABASE_URL", store::postgres().unwrap());
+            program.args(["--database-schema", schema.as_str()]);
+        }
+        program
+    }
+}
+
 /// A running registry. Dropped, it is killed.
 pub(crate) struct Process {
-    child: Child,
+    process: process::Process,
+    pub(crate) address: SocketAddr,
     pub(crate) client: Client,
 }
 
 impl Process {
-    pub(crate) fn start(directory: &Path) -> Self {
-        Self::start_with(directory, [])
+    pub(crate) async fn start(place: &Place) -> Self {
+        Self::run(place, Command::new(PROGRAM), []).await
     }
 
     /// On a disk that may be told to fail.
-    pub(crate) fn start_on(disk: &Disk, directory: &Path) -> Self {
-        Self::start_with(directory, disk.environment())
+    pub(crate) async fn start_on(disk: &Disk, place: &Place) -> Self {
+        Self::run(place, Command::new(PROGRAM), disk.environment()).await
     }
 
-    fn start_with<const N: usize>(
-        directory: &Path,
+    /// With so many file descriptors and no more.
+    pub(crate) async fn start_with_descriptors(place: &Place, descriptors: usize) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors}; exec {PROGRAM} \"$@\""), "sh"]);
+        Self::run(place, shell, []).await
+    }
+
+    async fn run<const N: usize>(
+        place: &Place,
+        program: Command,
         environment: [(&'static str, OsString); N],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_salvor-registry"))
-            .envs(environment)
-            .args(["--listen", "127.0.0.1:0", "--log", "info", "--log-format", "json"])
-            .arg("--data-dir")
-            .arg(directory)
-            .stderr(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = lines.find_map(|line| address(&line.unwrap())).unwrap();
-        // The pipe must not fill up.
-        std::thread::spawn(move || lines.for_each(drop));
-        let endpoint = Endpoint::new(format!("http://{address}"));
-        Self { child, client: RegistryServiceClient::new(connect_lazy(&endpoint).unwrap()) }
+        let mut command = place.registry(program);
+        command.envs(environment);
+        let process = process::Process::start(command, "info").await;
+        let (address, client) = (process.address, client_of(&process.url()));
+        Self { process, address, client }
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) fn another_client(&self) -> Client {
+        client_of(&self.process.url())
+    }
+
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.process.has_logged(text)
     }
 
     /// All sandboxes.
@@ -59,23 +104,22 @@ impl Process {
         self.client.list_sandboxes(request).await.unwrap().into_inner().sandboxes
     }
 
-    /// Waits until it has ended by itself: how.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
-    }
-}
-
-impl Drop for Process {
     /// SIGKILL: nothing is tidied up.
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) async fn kill(self) {
+        self.process.kill().await;
+    }
+
+    /// Waits until it has ended by itself, by SIGKILL.
+    pub(crate) async fn died(self) {
+        self.process.died().await;
     }
 }
 
-fn address(line: &str) -> Option<String> {
-    let (_, rest) = line.split_once("\"address\":\"")?;
-    rest.split('"').next().map(str::to_owned)
+const PROGRAM: &str = env!("CARGO_BIN_EXE_salvor-registry");
+
+/// A client of one or of several, by their addresses.
+pub(crate) fn client_of(urls: &str) -> Client {
+    RegistryServiceClient::new(connect_lazy(&Endpoint::new(urls)).unwrap())
 }
 
 pub(crate) fn name(index: usize) -> String {
