@@ -27,6 +27,7 @@ use services::{
 };
 
 use crate::{
+    cut::Way,
     process::Process,
     store::Store,
     wait::{PATIENCE, until},
@@ -211,6 +212,11 @@ impl Fleet {
     /// The orchestrator's journal.
     pub const fn journal(&self) -> &Location {
         self.journal_store.location()
+    }
+
+    /// The same by a way that can be cut: its URL, and the way. `None` of a file.
+    pub async fn journal_by_a_way(&self) -> Option<(String, Way)> {
+        self.journal_store.by_a_way().await
     }
 
     /// What the registry keeps.

@@ -3,6 +3,7 @@
 //! Everything runs the services' own code on ports of its own, so that tests neither see nor wait for one another. Waits are
 //! for conditions and bounded. Deliberately absent: assertions about salvor; those are the tests'.
 
+pub mod cut;
 pub mod disk;
 pub mod docker;
 pub mod fleet;

@@ -7,6 +7,8 @@ use salvor_runtime::database::{Location, Schema, ServerUrl};
 use sqlx::{AnyPool, AssertSqlSafe, Connection as _, PgConnection, any::AnyPoolOptions};
 use uuid::Uuid;
 
+use crate::cut::Way;
+
 /// Names the server that tests use instead of files, each with schemas of its own.
 pub const POSTGRES: &str = "SALVOR_TEST_POSTGRES";
 
@@ -65,6 +67,20 @@ impl Store {
     /// Where it is.
     pub const fn location(&self) -> &Location {
         &self.location
+    }
+
+    /// The same by a way that can be cut: its URL, and the way. `None` of a file.
+    ///
+    /// # Panics
+    /// There is no way.
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub async fn by_a_way(&self) -> Option<(String, Way)> {
+        let url = self.server.as_deref()?;
+        let (scheme, rest) = url.split_once("://").expect("a URL");
+        let (user, rest) = rest.split_once('@').expect("a URL with a user");
+        let (server, path) = rest.split_once('/').expect("a URL with a database");
+        let way = Way::to(server.to_owned()).await.expect("a way to the server");
+        Some((format!("{scheme}://{user}@{}/{path}", way.address), way))
     }
 
     /// Connections beside those of the service.

@@ -30,7 +30,8 @@ impl Failure {
         match error {
             sqlx::Error::PoolTimedOut => Self::Busy,
             sqlx::Error::Io(error) => Self::of_io(error.kind()),
-            sqlx::Error::Tls(_) | sqlx::Error::PoolClosed => Self::Away,
+            // A connection that ends in the midst of its beginning is told as one that speaks another protocol.
+            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => Self::Away,
             sqlx::Error::Database(database) => {
                 if let Some(database) = database.try_downcast_ref::<PgDatabaseError>() {
                     return Self::of_state(database.code());

@@ -17,6 +17,8 @@ pub(crate) struct Start {
     pub(crate) data: PathBuf,
     /// Where the journal is.
     pub(crate) journal: Location,
+    /// The URL of a way to its server that can be cut.
+    pub(crate) way: Option<String>,
     /// How long an absence and a healthy gateway must have been seen.
     pub(crate) settle: Duration,
     /// What it logs.
@@ -42,7 +44,7 @@ impl Start {
             .args(["--registry", &self.registry, "--data-dir"])
             .arg(&self.data);
         if let Location::Server { schema, .. } = &self.journal {
-            let url = store::postgres().expect("a server");
+            let url = self.way.clone().or_else(store::postgres).expect("a server");
             command.env("SALVOR_DATABASE_URL", url).args(["--database-schema", schema.as_str()]);
         }
         if let Some(disk) = &self.disk {

@@ -182,6 +182,37 @@ async fn t22_registries_that_are_stopped_and_go_on_later_lose_nothing() {
     trio.stop().await;
 }
 
+/// The journal's server goes away in the midst of an effect, and comes back: nobody has to do anything about the recovery.
+#[tokio::test]
+async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
+    if no_server() {
+        return;
+    }
+    let (mut scene, first, before) = Box::pin(Scene::open_with(Case::Stale, None, 1)).await;
+    first.kill().await;
+    let way = scene.by_a_way().await;
+    let process = scene.begin(None).await;
+    let control = scene.fleet.gateway("lab").control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).for_sandbox(VICTIM));
+    scene.ask().await.unwrap();
+    let asked = control
+        .wait_for_call(|call| call.seq >= before.calls && call.method == "CreateSandbox", PATIENCE);
+    assert!(asked.await.is_some());
+    way.cut();
+    process.logged("the journal cannot be used").await;
+    way.mend();
+    let recovery = until("an end", || async {
+        let request =
+            pb::ListRecoveriesRequest { sandbox: scene.name.clone(), ..Default::default() };
+        let listed = scene.fleet.recovery.clone().list_recoveries(request).await.ok()?;
+        listed.into_inner().recoveries.into_iter().find(|recovery| recovery.done)
+    })
+    .await;
+    verify(&scene, &before, &recovery, "with a server that was gone").await;
+    process.kill().await;
+    scene.fleet.stop().await;
+}
+
 /// The one that was asked dies right after its n-th write; the others are there already.
 async fn killed_after(append: u64, appends: u64) {
     let what = format!("with three replicas, killed after append {append} of {appends}");

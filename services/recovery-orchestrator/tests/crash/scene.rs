@@ -7,6 +7,7 @@ use salvor_proto::{recovery::v1 as pb, registry::v1 as registry};
 use salvor_recovery_orchestrator::journal::Journal;
 use salvor_testkit::{
     Fleet, Options,
+    cut::Way,
     wait::{PATIENCE, until},
 };
 use tonic::Status;
@@ -116,6 +117,7 @@ impl Scene {
             registry: fleet.registry_url(),
             data: fleet.orchestrator_data(),
             journal: fleet.journal().clone(),
+            way: None,
             settle: SETTLE,
             log: "info",
             otlp: None,
@@ -134,6 +136,13 @@ impl Scene {
         process.kill().await;
         let process = scene.begin(dies_after).await;
         (scene, process, before)
+    }
+
+    /// From now on orchestrators come to their journal by a way that can be cut.
+    pub(crate) async fn by_a_way(&mut self) -> Way {
+        let (url, way) = self.fleet.journal_by_a_way().await.expect("a server");
+        self.start.way = Some(url);
+        way
     }
 
     /// A new orchestrator on the same journal.

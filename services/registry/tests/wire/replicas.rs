@@ -6,6 +6,7 @@ use salvor_proto::registry::v1::watch_sandboxes_response::Event;
 use salvor_proto::registry::v1::*;
 use salvor_registry::{Config, KeySource, Registry};
 use salvor_testkit::store::skipped_without_a_server;
+use salvor_testkit::wait::until;
 use tonic::Code;
 
 use crate::support::*;
@@ -162,4 +163,52 @@ async fn keys_that_each_would_make_for_itself_are_refused() {
     let error = Registry::open(&config).await.unwrap_err().to_string();
     assert!(error.contains("--seal-key-file") && error.contains("Nothing was opened"), "{error}");
     assert!(!path.exists());
+}
+
+/// The server goes away and comes back. What is asked for meanwhile is refused as such and can be sent again; reads, leases and
+/// watches go on by themselves.
+#[tokio::test]
+async fn a_server_that_is_gone_is_said_to_be_and_all_goes_on_when_it_is_back() {
+    if skipped_without_a_server("a server can go away") {
+        return;
+    }
+    let (mut harness, way) = Harness::start_by_a_way().await;
+    let record = harness.create("a").await;
+    let request = WatchSandboxesRequest { start_revision: record.revision, ..Default::default() };
+    let mut stream = harness.client.watch_sandboxes(request).await.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+    way.cut();
+    let request_id = "0191f0f0-0000-7000-8000-000000000002".to_owned();
+    let request = CreateSandboxRequest { request_id, ..creation("b") };
+    let away = harness.client.create_sandbox(request.clone()).await;
+    let away = refused(away, Code::Unavailable, "STORAGE_AWAY");
+    assert!(away.retry.is_some() && away.message.contains("is not known"), "{away:?}");
+    refused(harness.get(&record.name).await, Code::Unavailable, "STORAGE_AWAY");
+    way.mend();
+    let created = until("it is back", || {
+        let (mut client, request) = (harness.client.clone(), request.clone());
+        async move { client.create_sandbox(request).await.ok() }
+    })
+    .await;
+    let created = created.into_inner().sandbox.unwrap();
+    assert_eq!(harness.client.create_sandbox(request).await.sandbox(), created, "made once");
+    assert_eq!(harness.list().await.sandboxes.len(), 2);
+    let request = WatchSandboxesRequest { start_revision: record.revision, ..Default::default() };
+    let mut stream = harness.client.watch_sandboxes(request).await.unwrap().into_inner();
+    loop {
+        let Some(Event::Changed(shown)) = stream.message().await.unwrap().unwrap().event else {
+            continue;
+        };
+        assert_eq!(shown, created);
+        break;
+    }
+    // Words of change come again, too: a further change is shown without a look of the watch's own.
+    let third = harness.create("c").await;
+    loop {
+        let Some(Event::Changed(shown)) = stream.message().await.unwrap().unwrap().event else {
+            continue;
+        };
+        assert_eq!(shown, third);
+        break;
+    }
 }
