@@ -119,6 +119,7 @@ fn unknown(good: &Evidence) -> Evidence {
 fn record() -> Record {
     let rules = (0..50).map(|rule| (format!("rule-{rule}").as_str().into(), "aa".into()));
     Record {
+        uid: None,
         etag: "7-ab".into(),
         state: RecordState::Active,
         live_id: Some("sb-recorded".into()),

@@ -25,7 +25,7 @@ pub(crate) use local::{DemoArgs, DialectName, UpArgs};
 pub(crate) use rules::{Clear, KeepArgs, RulesArgs};
 pub(crate) use sandbox::{
     DecisionsArgs, DestroyArgs, ListArgs, PlanArgs, RebuildArgs, RecoverArgs, RecoveriesCommand,
-    RunArgs, Target, WaitArgs, WatchArgs,
+    RetireArgs, RunArgs, Target, WaitArgs, WatchArgs,
 };
 pub(crate) use snapshot::{
     CatArgs, CreateArgs, DeleteArgs, DiffArgs, DrillArgs, Given, ListSnapshotsArgs, ModeName,
@@ -81,7 +81,7 @@ pub(crate) enum Command {
     Decisions(DecisionsArgs),
     /// Follow a recovery, or every change of the records
     Watch(WatchArgs),
-    /// List, show, await, cancel or retry recoveries
+    /// List, show, await, cancel, retry or retire recoveries
     #[command(subcommand)]
     Recoveries(RecoveriesCommand),
     /// List, add, change, remove or probe gateways

@@ -29,9 +29,9 @@ Exit codes:
   2  bad usage, input or credentials
   3  refused by a guard or a precondition; nothing was changed
   4  could not be determined, or not available now: ask again
-  5  done, but degraded or not proven
+  5  done, but degraded or not proven; or given up
   6  rolled back: the record is as it was
-  7  parked, or still running when the wait was over
+  7  parked, stranded, or still running when the wait was over
   8  conflict: somebody else changed it, holds it or has the name
   9  not found
 
@@ -52,7 +52,7 @@ pub(crate) enum Exit {
     Refused = 3,
     /// Nothing is known; ask again.
     Undetermined = 4,
-    /// Done in part, or not proven.
+    /// Done in part, or not proven, or given up.
     Degraded = 5,
     /// Undone.
     RolledBack = 6,
@@ -117,10 +117,10 @@ impl From<State> for Exit {
     fn from(state: State) -> Self {
         match state {
             State::Succeeded => Self::Done,
-            State::Degraded | State::Unproven => Self::Degraded,
+            State::Degraded | State::Unproven | State::Retired => Self::Degraded,
             State::RolledBack => Self::RolledBack,
             State::Refused => Self::Refused,
-            State::Running | State::Parked => Self::Waiting,
+            State::Running | State::Parked | State::Stranded => Self::Waiting,
             State::Unspecified => Self::Internal,
         }
     }
@@ -299,6 +299,8 @@ mod tests {
             (State::RolledBack, 6),
             (State::Parked, 7),
             (State::Running, 7),
+            (State::Stranded, 7),
+            (State::Retired, 5),
         ] {
             assert_eq!(Exit::from(state) as u8, exit, "{state:?}");
         }

@@ -96,7 +96,7 @@ pub(crate) async fn follow(
 
 /// Whether it changes nothing more by itself.
 pub(crate) fn is_over(recovery: &Recovery) -> bool {
-    recovery.done || recovery.state() == State::Parked
+    recovery.done || matches!(recovery.state(), State::Parked | State::Stranded)
 }
 
 /// One stream, to its end or the deadline. Answers whether anything arrived.

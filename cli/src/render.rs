@@ -9,6 +9,7 @@ pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod record;
 pub(crate) mod recovery;
+pub(crate) mod retirement;
 pub(crate) mod snapshot;
 pub(crate) mod status;
 mod table;

@@ -30,4 +30,5 @@ mod stale;
 mod support;
 mod trees;
 mod unknown;
+mod versions;
 mod witness;

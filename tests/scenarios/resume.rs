@@ -23,13 +23,13 @@ fn impatient(dialect: Dialect) -> Options {
     Options { mutation_timeout: Duration::from_secs(1), ..on(dialect) }
 }
 
-async fn cancel(fleet: &Fleet, name: &str) -> Result<pb::Recovery, tonic::Status> {
+pub(crate) async fn cancel(fleet: &Fleet, name: &str) -> Result<pb::Recovery, tonic::Status> {
     let request = pb::CancelRecoveryRequest { name: name.to_owned() };
     let answer = fleet.recovery.clone().cancel_recovery(request).await?;
     Ok(answer.into_inner().recovery.unwrap())
 }
 
-async fn retry(fleet: &Fleet, name: &str) -> Result<pb::Recovery, tonic::Status> {
+pub(crate) async fn retry(fleet: &Fleet, name: &str) -> Result<pb::Recovery, tonic::Status> {
     let request = pb::RetryRecoveryRequest { name: name.to_owned() };
     let answer = fleet.recovery.clone().retry_recovery(request).await?;
     Ok(answer.into_inner().recovery.unwrap())
@@ -211,7 +211,7 @@ async fn t17_the_registry_restarted_meanwhile_changes_nothing() {
 }
 
 /// Created, and before it has said so the gateway is away, for longer than the recovery looks.
-async fn parked(park_retry: Duration) -> (Fleet, String, pb::Recovery) {
+pub(crate) async fn parked(park_retry: Duration) -> (Fleet, String, pb::Recovery) {
     let undetermined_timeout = Duration::from_millis(300);
     let ready_timeout = Duration::from_millis(600);
     let options = Options { park_retry, undetermined_timeout, ready_timeout, ..on(Dialect::V0_0) };

@@ -236,10 +236,19 @@ fn of_the_orchestrator() {
     use OfOrchestrator as Step;
     for step in Step::ALL {
         assert_typed(&step.of(match step {
-            Step::Wait | Step::Retry | Step::RunThatVersion => "recoveries/1",
+            Step::Wait
+            | Step::Retry
+            | Step::Show
+            | Step::Cancel
+            | Step::RunThatVersion
+            | Step::Retire
+            | Step::RetireDamaged => "recoveries/1",
             Step::ListOpen
+            | Step::Status
+            | Step::Verdict
             | Step::Adopt
             | Step::AdoptOnceCreated
+            | Step::AdoptIfWanted
             | Step::AdoptOnceReady
             | Step::Recover
             | Step::Plan

@@ -210,6 +210,27 @@ pub(crate) enum RecoveriesCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// End a recovery that nothing can go on with: of another version, damaged, or void
+    ///
+    /// What is live at its gateway is looked at first and kept with it; nothing is touched there. The record is freed. What this
+    /// version can go on with and is not void is refused: retry or cancel it.
+    Retire(RetireArgs),
+}
+
+/// `recoveries retire`.
+#[derive(Args, Debug)]
+pub(crate) struct RetireArgs {
+    /// `recoveries/ID`, or the id alone
+    pub(crate) recovery: String,
+    /// Only if it is still what `recoveries show` answered with this etag; otherwise as it is now
+    #[arg(long, value_name = "ETAG")]
+    pub(crate) etag: Option<String>,
+    /// The newer version that wrote it will never be run on this journal again
+    #[arg(long)]
+    pub(crate) newer_version_gone: bool,
+    /// Look and say what would be written down; change nothing
+    #[arg(long)]
+    pub(crate) validate_only: bool,
 }
 
 // === impl PathName ===

@@ -2,12 +2,13 @@
 
 use salvor_proto::recovery::v1::{
     CancelRecoveryRequest, GetRecoveryRequest, ListDecisionsRequest, ListDecisionsResponse,
-    ListRecoveriesRequest, ListRecoveriesResponse, Recovery, RetryRecoveryRequest,
+    ListRecoveriesRequest, ListRecoveriesResponse, Recovery, RetireRecoveryRequest,
+    RetryRecoveryRequest, recovery::State,
 };
 
 use super::page_size;
 use super::work::to_the_end;
-use crate::args::{DecisionsArgs, RecoveriesCommand};
+use crate::args::{DecisionsArgs, RecoveriesCommand, RetireArgs};
 use crate::client::Clients;
 use crate::exit::{Exit, Failure};
 use crate::output::Output;
@@ -54,7 +55,33 @@ pub(crate) async fn run(
             }
             ended(&to_the_end(clients, &name, wait.timeout, output).await?, output)
         }
+        RecoveriesCommand::Retire(args) => retire(clients, args, output).await,
     }
+}
+
+async fn retire(clients: &Clients, args: &RetireArgs, output: &Output) -> Result<Exit, Failure> {
+    let mut client = clients.recovery()?;
+    let name = resolve::recovery(&args.recovery);
+    let etag = if let Some(etag) = &args.etag {
+        etag.clone()
+    } else {
+        let request = GetRecoveryRequest { name: name.clone() };
+        let answer = client.get_recovery(request).await?.into_inner();
+        answer.recovery.unwrap_or_default().etag
+    };
+    let request = RetireRecoveryRequest {
+        name,
+        etag,
+        request_id: String::new(),
+        validate_only: args.validate_only,
+        newer_version_gone: args.newer_version_gone,
+    };
+    let answer = client.retire_recovery(request).await?.into_inner();
+    output.message(&answer, render::retirement::answer)?;
+    let state = answer.recovery.unwrap_or_default().state();
+    // Written down and not at its end yet: the record is freed as soon as the registry answers.
+    let waits = state == State::Running;
+    Ok(if waits { Exit::Waiting } else { Exit::Done })
 }
 
 /// `salvor decisions`.

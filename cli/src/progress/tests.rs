@@ -71,6 +71,7 @@ fake! {
     wait_recovery: WaitRecoveryRequest => WaitRecoveryResponse,
     cancel_recovery: CancelRecoveryRequest => CancelRecoveryResponse,
     retry_recovery: RetryRecoveryRequest => RetryRecoveryResponse,
+    retire_recovery: RetireRecoveryRequest => RetireRecoveryResponse,
     list_decisions: ListDecisionsRequest => ListDecisionsResponse,
     list_guards: ListGuardsRequest => ListGuardsResponse,
 }

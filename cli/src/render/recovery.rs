@@ -4,7 +4,7 @@ use salvor_proto::gateway::v1::MergedConfig;
 use salvor_proto::recovery::v1::recovery::State;
 use salvor_proto::recovery::v1::{Part, Recovery, RecoveryResult, StepRecord};
 
-use super::{Look, Tone, clean, decision, next, short, status::field, table, words};
+use super::{Look, Tone, clean, decision, next, retirement, short, status::field, table, words};
 use crate::next_step::NextStep;
 
 /// Recoveries, a row each.
@@ -31,6 +31,10 @@ pub(crate) fn whole(recovery: &Recovery, look: Look) -> String {
     text.push_str(&field("sandbox", &recovery.sandbox, look));
     text.push_str(&field("path", words::saga(recovery.saga()), look));
     text.push_str(&field("plan", &recovery.plan_digest, look));
+    // What `recoveries retire` compares.
+    if matches!(recovery.state(), State::Stranded | State::Parked) {
+        text.push_str(&field("etag", &recovery.etag, look));
+    }
     if !recovery.steps.is_empty() {
         text.push_str("steps\n");
         text.extend(recovery.steps.iter().map(|record| step(record, look)));
@@ -55,6 +59,9 @@ pub(crate) fn end(recovery: &Recovery, look: Look) -> String {
     let mut text = field("outcome", &format!("{}{phase}", look.paint(tone, state)), look);
     if let Some(result) = &recovery.result {
         text.push_str(&self::result(result, look));
+    }
+    if let Some(retirement) = &recovery.retirement {
+        text.push_str(&retirement::seen(retirement, look));
     }
     if !recovery.trace_id.is_empty() {
         text.push_str(&field("trace", &recovery.trace_id, look));

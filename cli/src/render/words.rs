@@ -33,8 +33,10 @@ pub(crate) fn recovery_state(state: State) -> (Tone, &'static str) {
     let tone = match state {
         State::Succeeded => Tone::Good,
         State::Running | State::Unspecified => Tone::Plain,
-        State::Parked | State::Degraded | State::Unproven | State::RolledBack => Tone::Warn,
-        State::Refused => Tone::Bad,
+        State::Parked | State::Degraded | State::Unproven | State::RolledBack | State::Retired => {
+            Tone::Warn
+        }
+        State::Refused | State::Stranded => Tone::Bad,
     };
     (tone, after(state.as_str_name(), "STATE_"))
 }

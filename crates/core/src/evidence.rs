@@ -13,7 +13,8 @@ use crate::{
     Fact, Timestamp, Why,
     id::{
         AgentKind, Etag, Image, InstanceId, LiveId, PhaseReason, PlanDigest, PolicyHash,
-        ProviderName, RecoveryName, RuleName, SandboxPath, Sha256, SnapshotName, VariableName,
+        ProviderName, RecordUid, RecoveryName, RuleName, SandboxPath, Sha256, SnapshotName,
+        VariableName,
     },
     name::RecordName,
 };
@@ -62,6 +63,9 @@ pub struct Evidence {
 /// The registry's record, as far as decisions look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// What tells it from another one of its name. Evidence from before it was looked at has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<RecordUid>,
     /// Its version.
     pub etag: Etag,
     /// What it is going through.

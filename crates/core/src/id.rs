@@ -39,6 +39,8 @@ id! {
     InstanceId
     /// A record's opaque version, as the registry gave it.
     Etag
+    /// What tells a record from every other one, of the same name too.
+    RecordUid
     /// A provider record's name on a gateway.
     ProviderName
     /// The name of a network rule within a policy.

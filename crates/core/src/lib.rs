@@ -19,6 +19,7 @@ pub mod name;
 pub mod path;
 pub mod permit;
 pub mod plan;
+pub mod retirement;
 pub mod saga;
 pub mod schedule;
 pub mod shell;

@@ -181,7 +181,7 @@ impl SagaKind {
     ];
 
     /// The version of its definition that this build runs: its guards, events and transitions. A journal names the one that
-    /// wrote it, and only that one goes on with it.
+    /// wrote it; which others go on with it says [`resumption`](Self::resumption).
     pub const fn version(self) -> u32 {
         match self {
             // Since they save and put back workspaces.

@@ -6,6 +6,7 @@
 pub mod capture;
 pub mod copy;
 pub mod destroy;
+pub mod entry;
 pub mod proofs;
 pub mod prune;
 pub mod rebuild;
@@ -14,6 +15,7 @@ pub mod restore;
 pub mod revive;
 pub mod snapshot;
 pub mod stale;
+pub mod version;
 mod words;
 
 use std::fmt;

@@ -8,8 +8,8 @@ use salvor_core::{
         Dialect, GatewayIdentity, Policy, Posture, Probe, Record, RecordState, Spec, SpecSummary,
     },
     id::{
-        AgentKind, Etag, Image, LiveId, PolicyHash, ProviderName, RuleName, SandboxPath, Sha256,
-        SnapshotName, VariableName,
+        AgentKind, Etag, Image, LiveId, PolicyHash, ProviderName, RecordUid, RuleName, SandboxPath,
+        Sha256, SnapshotName, VariableName,
     },
 };
 use sha2::{Digest as _, Sha256 as Hasher};
@@ -23,6 +23,7 @@ use crate::{Error, error::Code, registry::v1 as pb, time::plain};
 /// upon.
 pub fn record(record: &pb::Sandbox) -> Result<Record, Error> {
     Ok(Record {
+        uid: text(&record.uid).map(RecordUid),
         etag: Etag(record.etag.clone()),
         state: state(record)?,
         live_id: text(&record.live_id).map(LiveId),

@@ -34,6 +34,9 @@ pub struct Config {
     pub park_retry: Duration,
     /// How long an adapter's heartbeat is believed. Default 30 s.
     pub heartbeat_timeout: Duration,
+    /// How many recoveries the journal goes back; those that ended before are forgotten, with their decisions and request ids.
+    /// Default 100,000.
+    pub keep_recoveries: u32,
     /// Recoveries at work at once; more wait. Default 64.
     pub max_running: usize,
     /// Snapshots that nobody asks for.
@@ -57,6 +60,7 @@ impl Config {
             undetermined_timeout: Duration::from_secs(20),
             park_retry: Duration::from_secs(15),
             heartbeat_timeout: Duration::from_secs(30),
+            keep_recoveries: 100_000,
             max_running: 64,
             schedule: schedule::Settings::default(),
             crash_after_append: None,

@@ -9,6 +9,9 @@ mod follow;
 mod lease;
 mod open;
 mod resume;
+mod retention;
+mod retire;
+mod stranded;
 
 use std::{
     collections::HashMap,
@@ -34,16 +37,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, error, info, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use self::stranded::Stranded;
 use crate::{
     collect::World,
-    folded::{Folded, Standing, folded},
-    journal::{Header, Journal, Row, Stored},
+    folded::{Folded, Standing, folded_found},
+    journal::{Found, Header, Journal, Row, Stored},
+    obstacle::Obstacle,
     ports::{Lease, Progress},
     runner::{self, Run, Stopped},
     words::NextStep,
 };
 
 pub use accept::{Accepted, Ask};
+pub use retire::Retire;
 
 /// How long a recovery that has been parked may take to give its lease back and leave its place.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -59,6 +65,7 @@ struct Inner {
     world: World,
     running: Mutex<HashMap<RecoveryName, AtWork>>,
     open: open::Open,
+    stranded: Stranded,
     slots: Semaphore,
     /// What tells this orchestrator from the others that share its journal. One that has it to itself takes up at once what it
     /// left by a crash; of several, each waits until the lease of the one that is gone has run out.
@@ -99,9 +106,10 @@ impl Engine {
     pub fn new(world: World, tasks: Tasks) -> Self {
         let slots = Semaphore::new(world.config.max_running.max(1));
         let (running, open) = (Mutex::default(), open::Open::default());
+        let stranded = Stranded::default();
         let shared = world.journal.is_shared();
         let instance = shared.then(|| uuid::Uuid::new_v4().simple().to_string());
-        let inner = Inner { world, running, open, slots, instance, tasks };
+        let inner = Inner { world, running, open, stranded, slots, instance, tasks };
         Self { inner: Arc::new(inner) }
     }
 
@@ -123,31 +131,46 @@ impl Engine {
         }
     }
 
-    /// One recovery.
+    /// One recovery, as it is found: one that this version cannot go on with, too.
     ///
     /// # Errors
-    /// NOT_FOUND.
-    pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
-        let stored = at_once(self.journal().recovery(name)).await?.ok_or_else(|| {
+    /// NOT_FOUND; it has ended and cannot be read.
+    pub async fn found(&self, name: &RecoveryName) -> Result<(Found, Folded), Error> {
+        let found = at_once(self.journal().found(name)).await?.ok_or_else(|| {
             Error::not_found("RECOVERY_NOT_FOUND", format!("there is no {name}"))
                 .next_step(NextStep::ListRecoveries.of(""))
         })?;
-        let folded = folded(&stored)?;
-        Ok((stored, folded))
+        let folded = folded_found(&found)?;
+        Ok((found, folded))
     }
 
-    /// Waits until a recovery has ended or is parked, or `limit` is over; answers it as it is then.
+    /// One recovery that this version can read.
+    ///
+    /// # Errors
+    /// As [`found`](Self::found); its header cannot be read.
+    pub async fn recovery(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
+        let (found, folded) = self.found(name).await?;
+        if let Err(illegible) = &found.header {
+            return Err(Obstacle::of_header(illegible).error(name));
+        }
+        Ok((found.whole()?, folded))
+    }
+
+    /// Waits until a recovery has ended, is parked or turns out to be stranded, or `limit` is over; answers it as it is then.
+    ///
+    /// # Errors
+    /// As [`found`](Self::found).
     pub async fn wait(
         &self,
         name: &RecoveryName,
         limit: Duration,
-    ) -> Result<(Stored, Folded), Error> {
+    ) -> Result<(Found, Folded), Error> {
         let mut waiting = self.journal().waiting(name);
         let settled = async {
             loop {
                 waiting.begin();
-                let found = self.recovery(name).await?;
-                if found.1.standing != Standing::Running {
+                let found = self.found(name).await?;
+                if found.1.standing.is_settled() {
                     return Ok(found);
                 }
                 waiting.changed().await;
@@ -155,7 +178,7 @@ impl Engine {
         };
         match timeout(limit, settled).await {
             Ok(found) => found,
-            Err(_) => self.recovery(name).await,
+            Err(_) => self.found(name).await,
         }
     }
 
@@ -188,7 +211,7 @@ impl Engine {
             if let Some(place) = self.reserve(name) {
                 return Ok(Some(place));
             }
-            let (_, folded) = self.recovery(name).await?;
+            let (_, folded) = self.found(name).await?;
             if !matches!(folded.standing, Standing::Parked(_)) {
                 return Ok(None);
             }

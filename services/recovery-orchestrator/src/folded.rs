@@ -3,17 +3,27 @@
 use salvor_core::{
     SagaKind,
     id::SnapshotName,
+    retirement::Retirement,
     saga::{
-        Ending, Narrate as _, Next, ParkReason, Saga, copy::Copy, destroy::Destroy, fold,
-        prune::Prune, rebuild::Rebuild, refill::Merged, restore::Restore, revive::Revive,
-        snapshot::Snapshot, stale::StaleRecovery,
+        Ending, Narrate as _, Next, ParkReason, Saga,
+        copy::Copy,
+        destroy::Destroy,
+        entry::{self, Life, life},
+        fold,
+        prune::Prune,
+        rebuild::Rebuild,
+        refill::Merged,
+        restore::Restore,
+        revive::Revive,
+        snapshot::Snapshot,
+        stale::StaleRecovery,
     },
 };
-use salvor_proto::{Error, error::Code};
+use salvor_proto::Error;
 
 use crate::{
-    journal::{Row, Stored},
-    runner::events,
+    journal::{Found, Header, Row, Stored},
+    obstacle::Obstacle,
 };
 
 /// What is true of a recovery.
@@ -45,8 +55,21 @@ pub enum Standing {
     Running,
     /// Waits.
     Parked(ParkReason),
+    /// Open, and this version cannot go on with it.
+    Stranded(Obstacle),
+    /// Given up; the record may bear its mark still.
+    Retiring(Box<Retirement>),
     /// Ended.
     Ended(Ending),
+    /// Given up, and the record is free of it.
+    Retired(Box<Retirement>),
+}
+
+impl Standing {
+    /// Whether nothing more happens by itself right now.
+    pub const fn is_settled(&self) -> bool {
+        !matches!(self, Self::Running | Self::Retiring(_))
+    }
 }
 
 /// One step with its outcome.
@@ -67,44 +90,78 @@ pub struct StepTaken {
 /// Folds a stored recovery.
 ///
 /// # Errors
-/// DATA_LOSS when its journal is not one of its saga's.
+/// It has ended, and its journal is not one that this version can read.
 pub fn folded(stored: &Stored) -> Result<Folded, Error> {
-    if !stored.header.plan.allowed() {
-        return Ok(Folded {
-            phase: "refused",
-            standing: Standing::Refused,
-            steps: Vec::new(),
-            cancellable: false,
-            parks: 0,
-            taken: None,
-            merged: Vec::new(),
-        });
-    }
-    match stored.header.saga() {
-        SagaKind::StaleRecovery => folded_as::<StaleRecovery>(stored),
-        SagaKind::Revive => folded_as::<Revive>(stored),
-        SagaKind::Destroy => folded_as::<Destroy>(stored),
-        SagaKind::Rebuild => folded_as::<Rebuild>(stored),
-        SagaKind::Snapshot => folded_as::<Snapshot>(stored),
-        SagaKind::Restore => folded_as::<Restore>(stored),
-        SagaKind::Copy => folded_as::<Copy>(stored),
-        SagaKind::Prune => folded_as::<Prune>(stored),
+    of_header(&stored.header, &stored.events)
+}
+
+/// Folds a recovery as it is found. One that is open and cannot be read is stranded, and says so.
+///
+/// # Errors
+/// As [`folded`].
+pub fn folded_found(found: &Found) -> Result<Folded, Error> {
+    let illegible = match &found.header {
+        Ok(header) => return of_header(header, &found.events),
+        Err(illegible) => illegible,
+    };
+    let obstacle = Obstacle::of_header(illegible);
+    let texts = found.events.iter().map(|row| row.event.as_str());
+    // What gives it up is no affair of its saga's.
+    match life(illegible.saga_version.unwrap_or_default(), texts) {
+        Ok(life) if life.retirement.is_some() => Ok(given_up(life, Vec::new())),
+        _ if found.is_open() => Ok(Folded::without_state(Standing::Stranded(obstacle), Vec::new())),
+        _ => Err(obstacle.error(&found.name)),
     }
 }
 
-fn folded_as<S: Saga>(stored: &Stored) -> Result<Folded, Error> {
-    let events = events::<S>(&stored.events)?;
-    let state = fold::<S>(events.iter()).map_err(|error| {
-        tracing::error!(recovery = %stored.header.name, %error, "the journal does not fold");
-        Error::new(
-            Code::DataLoss,
-            "JOURNAL_DOES_NOT_FOLD",
-            format!(
-                "{}: its journal is not one that its saga can have written",
-                stored.header.name
-            ),
-        )
-    })?;
+fn of_header(header: &Header, events: &[Row]) -> Result<Folded, Error> {
+    if !header.plan.allowed() {
+        return Ok(Folded::without_state(Standing::Refused, Vec::new()));
+    }
+    match header.saga() {
+        SagaKind::StaleRecovery => folded_as::<StaleRecovery>(header, events),
+        SagaKind::Revive => folded_as::<Revive>(header, events),
+        SagaKind::Destroy => folded_as::<Destroy>(header, events),
+        SagaKind::Rebuild => folded_as::<Rebuild>(header, events),
+        SagaKind::Snapshot => folded_as::<Snapshot>(header, events),
+        SagaKind::Restore => folded_as::<Restore>(header, events),
+        SagaKind::Copy => folded_as::<Copy>(header, events),
+        SagaKind::Prune => folded_as::<Prune>(header, events),
+    }
+}
+
+/// What has ended is told as far as it can be read, whichever version wrote it; only what is open needs one that goes on.
+fn folded_as<S: Saga>(header: &Header, rows: &[Row]) -> Result<Folded, Error> {
+    let ended = rows.iter().any(|row| row.terminal);
+    let stranded = |obstacle: Obstacle| {
+        if ended {
+            return Err(obstacle.error(&header.name));
+        }
+        Ok(Folded::without_state(Standing::Stranded(obstacle), legible::<S>(rows)))
+    };
+    let texts = rows.iter().map(|row| row.event.as_str());
+    let life = match Obstacle::of_life(S::KIND, life(header.plan.saga_version, texts)) {
+        Ok(life) if life.retirement.is_some() => return Ok(given_up(life, legible::<S>(rows))),
+        Ok(life) => life,
+        Err(obstacle) => return stranded(obstacle),
+    };
+    let of_version = Obstacle::of_version(S::KIND, life.version);
+    match (told::<S>(rows), of_version) {
+        (Err(damage), of_version) => stranded(of_version.unwrap_or(damage)),
+        (Ok(_), Some(obstacle)) if !ended => stranded(obstacle),
+        (Ok(folded), _) => match Obstacle::of_plan(header).filter(|_| !ended) {
+            Some(obstacle) => stranded(obstacle),
+            None => Ok(folded),
+        },
+    }
+}
+
+/// What its events come to, by this version's definition.
+fn told<S: Saga>(rows: &[Row]) -> Result<Folded, Obstacle> {
+    let texts = rows.iter().map(|row| row.event.as_str());
+    let events = entry::events::<S>(texts)
+        .map_err(|unread| Obstacle::Unreadable(format!("event {}", unread.row)))?;
+    let state = fold::<S>(events.iter()).map_err(|_| Obstacle::DoesNotFold)?;
     let standing = match S::next(&state) {
         Next::Do(_) | Next::Compensate(_) => Standing::Running,
         Next::Park(why) => Standing::Parked(why),
@@ -114,8 +171,6 @@ fn folded_as<S: Saga>(stored: &Stored) -> Result<Folded, Error> {
     let resumed = S::apply(state.clone(), &S::resumed()).unwrap_or_else(|_| state.clone());
     Ok(Folded {
         phase: S::phase(&state),
-        standing,
-        steps: steps::<S>(&events, &stored.events),
         cancellable: S::apply(resumed, &S::cancelled()).is_ok(),
         parks: u32::try_from(events.iter().filter(|e| e.outcome() == "parked").count())
             .unwrap_or(u32::MAX),
@@ -125,12 +180,39 @@ fn folded_as<S: Saga>(stored: &Stored) -> Result<Folded, Error> {
             .rev()
             .find_map(|event| S::refill(event)?.merged())
             .map_or_else(Vec::new, <[Merged]>::to_vec),
+        ..Folded::without_state(standing, legible::<S>(rows))
     })
 }
 
-fn steps<S: Saga>(events: &[S::Event], rows: &[Row]) -> Vec<StepTaken> {
+fn given_up(life: Life, steps: Vec<StepTaken>) -> Folded {
+    let retired = life.retired;
+    let standing = life.retirement.map(|retirement| {
+        let retirement = Box::new(retirement);
+        if retired { Standing::Retired(retirement) } else { Standing::Retiring(retirement) }
+    });
+    Folded::without_state(standing.unwrap_or(Standing::Running), steps)
+}
+
+impl Folded {
+    /// Of one whose saga has no say in it.
+    fn without_state(standing: Standing, steps: Vec<StepTaken>) -> Self {
+        let phase = match &standing {
+            Standing::Refused => "refused",
+            Standing::Stranded(_) => "stranded",
+            Standing::Retiring(_) => "retiring",
+            Standing::Retired(_) => "retired",
+            Standing::Running | Standing::Parked(_) | Standing::Ended(_) => "",
+        };
+        let (taken, merged) = (None, Vec::new());
+        Self { phase, standing, steps, cancellable: false, parks: 0, taken, merged }
+    }
+}
+
+/// The steps among its events, as far as this version can read those.
+fn legible<S: Saga>(rows: &[Row]) -> Vec<StepTaken> {
+    let read = |row: &Row| Some((serde_json::from_str::<S::Event>(&row.event).ok()?, row.at_ms));
     let mut taken: Vec<StepTaken> = Vec::new();
-    for (event, row) in events.iter().zip(rows) {
+    for (event, at_ms) in rows.iter().filter_map(read) {
         let Some(step) = event.step().filter(|_| event.outcome() != "intended") else {
             continue;
         };
@@ -140,7 +222,7 @@ fn steps<S: Saga>(events: &[S::Event], rows: &[Row]) -> Vec<StepTaken> {
             attempt: u32::try_from(before).unwrap_or(u32::MAX) + 1,
             outcome: event.outcome(),
             detail: event.detail(),
-            at_ms: row.at_ms,
+            at_ms,
         });
     }
     taken

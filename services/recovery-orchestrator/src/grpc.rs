@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     engine::{Accepted, Engine},
     folded::{Folded, Standing},
-    journal::{DecisionFilter, RecoveryFilter, Stored},
+    journal::{DecisionFilter, Found, RecoveryFilter},
     view,
     words::NextStep,
 };
@@ -39,16 +39,16 @@ impl Api {
     }
 
     /// A recovery as it is answered; the default pointer is read back for one that brought something back.
-    async fn shown(&self, stored: &Stored, folded: &Folded) -> pb::Recovery {
+    async fn shown(&self, found: &Found, folded: &Folded) -> pb::Recovery {
         let mut is_default = false;
         if let Standing::Ended(_) = folded.standing {
-            let record = self.engine.world().registry.sandbox(stored.header.target()).await;
+            let record = self.engine.world().registry.sandbox(&found.target).await;
             is_default = record.is_ok_and(|record| record.is_default);
         }
-        let progress = self.engine.progress(&stored.header.name);
-        let mut recovery = view::recovery(stored, folded, is_default);
-        if let Some(failure) = recovery.failure.as_mut()
-            && let Some(next) = self.engine.followed_by(stored).await
+        let progress = self.engine.progress(&found.name);
+        let mut recovery = view::recovery(found, folded, is_default);
+        if let (Some(failure), Ok(header)) = (recovery.failure.as_mut(), &found.header)
+            && let Some(next) = self.engine.followed_by(header).await
         {
             failure.next_step = NextStep::Wait.of(next.as_str());
         }
@@ -61,8 +61,8 @@ impl Api {
     ) -> Result<(Option<pb::Recovery>, Option<pb::Plan>), Error> {
         let recovery = match &accepted.recovery {
             Some(name) => {
-                let (stored, folded) = self.engine.recovery(name).await?;
-                Some(self.shown(&stored, &folded).await)
+                let (found, folded) = self.engine.found(name).await?;
+                Some(self.shown(&found, &folded).await)
             }
             None => None,
         };
@@ -195,8 +195,8 @@ impl RecoveryService for Api {
         request: Request<pb::GetRecoveryRequest>,
     ) -> Result<Response<pb::GetRecoveryResponse>, Status> {
         let name = input::recovery(&request.into_inner().name)?;
-        let (stored, folded) = self.engine.recovery(&name).await?;
-        let recovery = Some(self.shown(&stored, &folded).await);
+        let (found, folded) = self.engine.found(&name).await?;
+        let recovery = Some(self.shown(&found, &folded).await);
         Ok(Response::new(pb::GetRecoveryResponse { recovery }))
     }
 
@@ -205,7 +205,7 @@ impl RecoveryService for Api {
         request: Request<pb::ListRecoveriesRequest>,
     ) -> Result<Response<pb::ListRecoveriesResponse>, Status> {
         let filter: RecoveryFilter = input::list_recoveries(&request.into_inner())?;
-        let found = at_once(self.engine.journal().list(&filter)).await?;
+        let found = at_once(self.engine.journal().list_found(&filter)).await?;
         Ok(Response::new(input::recoveries_page(&found, filter.limit)))
     }
 
@@ -217,7 +217,7 @@ impl RecoveryService for Api {
         request: Request<pb::WatchRecoveryRequest>,
     ) -> Result<Response<Self::WatchRecoveryStream>, Status> {
         let name = input::recovery(&request.into_inner().name)?;
-        self.engine.recovery(&name).await?;
+        self.engine.found(&name).await?;
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         let api = self.clone();
         tokio::spawn(async move { api.watch(&name, &sender).await });
@@ -229,8 +229,8 @@ impl RecoveryService for Api {
         request: Request<pb::WaitRecoveryRequest>,
     ) -> Result<Response<pb::WaitRecoveryResponse>, Status> {
         let (name, timeout) = input::wait(&request.into_inner())?;
-        let (stored, folded) = self.engine.wait(&name, timeout).await?;
-        let recovery = Some(self.shown(&stored, &folded).await);
+        let (found, folded) = self.engine.wait(&name, timeout).await?;
+        let recovery = Some(self.shown(&found, &folded).await);
         Ok(Response::new(pb::WaitRecoveryResponse { recovery }))
     }
 
@@ -239,8 +239,8 @@ impl RecoveryService for Api {
         request: Request<pb::CancelRecoveryRequest>,
     ) -> Result<Response<pb::CancelRecoveryResponse>, Status> {
         let name = input::recovery(&request.into_inner().name)?;
-        let (stored, folded) = self.engine.cancel(&name).await?;
-        let recovery = Some(self.shown(&stored, &folded).await);
+        let (found, folded) = self.engine.cancel(&name).await?;
+        let recovery = Some(self.shown(&found, &folded).await);
         Ok(Response::new(pb::CancelRecoveryResponse { recovery }))
     }
 
@@ -250,9 +250,20 @@ impl RecoveryService for Api {
     ) -> Result<Response<pb::RetryRecoveryResponse>, Status> {
         let name = input::recovery(&request.into_inner().name)?;
         self.engine.retry(&name).await?;
-        let (stored, folded) = self.engine.recovery(&name).await?;
-        let recovery = Some(self.shown(&stored, &folded).await);
+        let (found, folded) = self.engine.found(&name).await?;
+        let recovery = Some(self.shown(&found, &folded).await);
         Ok(Response::new(pb::RetryRecoveryResponse { recovery }))
+    }
+
+    async fn retire_recovery(
+        &self,
+        request: Request<pb::RetireRecoveryRequest>,
+    ) -> Result<Response<pb::RetireRecoveryResponse>, Status> {
+        let ask = input::retire(request.into_inner())?;
+        let (found, folded, retirement) = Box::pin(self.engine.retire(&ask)).await?;
+        let retirement = Some(view::retirement(&found, &retirement));
+        let recovery = Some(self.shown(&found, &folded).await);
+        Ok(Response::new(pb::RetireRecoveryResponse { recovery, retirement }))
     }
 
     async fn list_decisions(
@@ -287,7 +298,7 @@ impl Api {
         let mut sent = None;
         loop {
             waiting.begin();
-            let (stored, folded) = match self.engine.recovery(name).await {
+            let (recovery, folded) = match self.engine.found(name).await {
                 Ok(found) => found,
                 Err(error) => {
                     // A caller that is gone needs no error.
@@ -295,15 +306,15 @@ impl Api {
                     return;
                 }
             };
-            let state = (stored.events.len(), self.engine.progress(name));
+            let state = (recovery.events.len(), self.engine.progress(name));
             if sent.as_ref() != Some(&state) {
                 sent = Some(state.clone());
-                let recovery = Some(self.shown(&stored, &folded).await);
+                let recovery = Some(self.shown(&recovery, &folded).await);
                 if sender.send(Ok(pb::WatchRecoveryResponse { recovery })).await.is_err() {
                     return;
                 }
             }
-            if folded.standing != Standing::Running {
+            if folded.standing.is_settled() {
                 return;
             }
             tokio::select! {

@@ -1,11 +1,14 @@
 //! The journal: what was planned, decided and done. A SQLite file, or a schema of Postgres that replicas share; synced.
 //!
 //! A recovery is its header, written once with plan and decisions in one transaction, and its events, appended in order. Its
-//! state is the fold of those and is stored nowhere. Rows are never changed.
+//! state is the fold of those and is stored nowhere. Rows are never changed; what ended long ago is forgotten whole.
 
 mod cancellations;
 mod changes;
+mod found;
 mod read;
+mod retention;
+mod retire;
 mod schema;
 
 use std::sync::{
@@ -24,7 +27,9 @@ use salvor_runtime::database::{Database, Failure, Heeding, Location, Options, Wo
 use crate::words::NextStep;
 
 pub use changes::Waiting;
+pub use found::{Found, Illegible};
 pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
+pub(crate) use retire::changed;
 
 /// Connections that append, to a server: their commits are synced together.
 const WRITERS: u32 = 8;

@@ -12,6 +12,7 @@ pub mod engine;
 pub mod folded;
 mod grpc;
 pub mod journal;
+pub mod obstacle;
 mod perform;
 pub mod ports;
 pub mod runner;

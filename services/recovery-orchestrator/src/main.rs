@@ -54,6 +54,9 @@ struct Args {
     /// Scheduled snapshots at work at once
     #[arg(long, env = "SALVOR_SNAPSHOTS_AT_ONCE", default_value_t = 8)]
     snapshots_at_once: usize,
+    /// Recoveries that the journal goes back; those that ended before are forgotten, with their decisions and request ids
+    #[arg(long, env = "SALVOR_KEEP_RECOVERIES", value_name = "COUNT", default_value_t = 100_000)]
+    keep_recoveries: u32,
     /// Crash tests only: kill this process right after the n-th write to the journal
     #[arg(long, hide = true)]
     crash_after_append: Option<u64>,
@@ -76,6 +79,7 @@ impl Args {
         config.schedule.poll = Duration::from_secs(self.schedule_seconds);
         config.schedule.per_gateway = self.snapshots_per_gateway;
         config.schedule.in_all = self.snapshots_at_once;
+        config.keep_recoveries = self.keep_recoveries;
         config.crash_after_append = self.crash_after_append;
         Ok(config)
     }

@@ -8,7 +8,7 @@ mod note;
 mod proofs;
 pub(crate) mod prune;
 mod rebuild;
-mod record;
+pub(crate) mod record;
 mod restore;
 mod revive;
 mod sandbox;

@@ -13,7 +13,7 @@ use salvor_core::{
     Approved, EffectKind, Permit,
     id::{Fence, RecoveryName},
     name::RecordName,
-    saga::{Narrate, Next, ParkReason, Saga, fold},
+    saga::{Narrate, Next, ParkReason, Saga, entry::is_entry, fold},
 };
 use salvor_proto::{Error, error::Code};
 use salvor_runtime::{database::at_once, telemetry::attr};
@@ -207,7 +207,7 @@ fn open_span<S: Saga>(run: &Run, step: S::Step, back: bool) -> Span {
     span
 }
 
-/// Reads a journal as one saga's events.
+/// Reads a journal as one saga's events, without the entries between them.
 ///
 /// # Errors
 /// DATA_LOSS when a row is not such an event.
@@ -222,7 +222,7 @@ pub fn events<S: Saga>(rows: &[Row]) -> Result<Vec<S::Event>, Error> {
             )
         })
     };
-    rows.iter().map(read).collect()
+    rows.iter().filter(|row| !is_entry(&row.event)).map(read).collect()
 }
 
 fn corrupt(run: &Run, error: &salvor_core::saga::IllegalEvent) -> Error {

@@ -49,6 +49,7 @@ impl Orchestrator {
         let (clock, schedule) = (Arc::clone(&world.clock), world.config.schedule.clone());
         let engine = Engine::new(world, tasks.clone());
         engine.sweep();
+        engine.forget();
         schedule::start(engine.clone(), clock, schedule, &tasks);
         Ok(Self { engine })
     }

@@ -18,6 +18,7 @@ use crate::{
     collect::Seen,
     decide::narrate,
     engine::{Ask, Engine},
+    folded::{Standing, folded_found},
     view, words,
 };
 
@@ -27,11 +28,14 @@ impl Engine {
         let seen = self.world().look(name).await?;
         let verdict = self.verdict_of(&seen);
         let open = self.open_recovery(name).await?;
-        let open = open.map_or_else(String::new, |stored| stored.header.name.to_string());
         let mut next_step = words::after_verdict(verdict, &seen.evidence);
-        if verdict == Verdict::Recovering && !open.is_empty() {
-            next_step = words::NextStep::Wait.of(&open);
+        if let Some(found) = open.as_ref().filter(|_| verdict == Verdict::Recovering) {
+            next_step = match folded_found(found)?.standing {
+                Standing::Stranded(obstacle) => obstacle.next_step(&found.name),
+                _ => words::NextStep::Wait.of(found.name.as_str()),
+            };
         }
+        let open = open.map_or_else(String::new, |found| found.name.to_string());
         let data_at_risk = at_risk(&seen.record, seen.evidence.now);
         Ok(pb::SandboxStatus {
             explanation: words::explain(verdict, &seen.evidence),

@@ -1,6 +1,7 @@
 //! Recoveries, plans and decisions as they are answered.
 
 mod outcome;
+mod retirement;
 mod steps;
 
 use salvor_core::{
@@ -14,35 +15,53 @@ use salvor_proto::{
     time::{duration, timestamp},
 };
 
+pub use retirement::retirement;
+
 use crate::{
     folded::{Folded, Standing, StepTaken},
-    journal::{Header, Stored, StoredDecision},
+    journal::{Found, StoredDecision},
     words,
 };
 
-/// A recovery, whole. `is_default`: whether the default pointer names its record, read back.
-pub fn recovery(stored: &Stored, folded: &Folded, is_default: bool) -> pb::Recovery {
-    let header = &stored.header;
+/// A recovery, as far as this version can read it. `is_default`: whether the default pointer names its record, read back.
+pub fn recovery(found: &Found, folded: &Folded, is_default: bool) -> pb::Recovery {
     let (state, done) = state(&folded.standing);
+    let (saga, version, digest) = match &found.header {
+        Ok(header) => {
+            let plan = &header.plan;
+            (saga(plan.saga), plan.saga_version, Some(&plan.digest))
+        }
+        Err(illegible) => (
+            pb::Saga::Unspecified,
+            illegible.saga_version.unwrap_or_default(),
+            illegible.digest.as_ref(),
+        ),
+    };
+    let header = found.header.as_deref().ok();
     pb::Recovery {
-        name: header.name.to_string(),
-        sandbox: header.target().to_string(),
-        saga: saga(header.saga()).into(),
-        saga_version: i32::try_from(header.plan.saga_version).unwrap_or(i32::MAX),
-        plan_digest: header.plan.digest.to_string(),
+        name: found.name.to_string(),
+        sandbox: found.target.to_string(),
+        saga: saga.into(),
+        saga_version: i32::try_from(version).unwrap_or(i32::MAX),
+        plan_digest: digest.map_or_else(String::new, ToString::to_string),
         state: state.into(),
         phase: folded.phase.to_owned(),
         done,
-        result: outcome::result(header, folded, is_default),
-        failure: outcome::failure(header, &folded.standing),
+        result: header.and_then(|header| outcome::result(header, folded, is_default)),
+        failure: outcome::failure(found, &folded.standing),
         steps: folded.steps.iter().map(step).collect(),
-        create_time: Some(timestamp(header.created_ms)),
-        update_time: Some(timestamp(
-            stored.events.last().map_or(header.created_ms, |row| row.at_ms),
-        )),
-        trace_id: trace_id(header),
-        request_id: header.request_id.clone().unwrap_or_default(),
+        create_time: Some(timestamp(found.created_ms)),
+        update_time: Some(timestamp(found.events.last().map_or(found.created_ms, |row| row.at_ms))),
+        trace_id: trace_id(found.traceparent.as_deref()),
+        request_id: found.request_id.clone().unwrap_or_default(),
         progress: None,
+        etag: found.revision(),
+        retirement: match &folded.standing {
+            Standing::Retiring(retirement) | Standing::Retired(retirement) => {
+                Some(self::retirement(found, retirement))
+            }
+            _ => None,
+        },
     }
 }
 
@@ -170,8 +189,10 @@ fn state(standing: &Standing) -> (pb::recovery::State, bool) {
     use pb::recovery::State;
     match standing {
         Standing::Refused => (State::Refused, true),
-        Standing::Running => (State::Running, false),
+        Standing::Running | Standing::Retiring(_) => (State::Running, false),
         Standing::Parked(_) => (State::Parked, false),
+        Standing::Stranded(_) => (State::Stranded, false),
+        Standing::Retired(_) => (State::Retired, true),
         Standing::Ended(Ending::RolledBack(_)) => (State::RolledBack, true),
         Standing::Ended(Ending::Done(parts)) => match parts.outcome() {
             Outcome::Succeeded => (State::Succeeded, true),
@@ -191,8 +212,8 @@ fn step(step: &StepTaken) -> pb::StepRecord {
     }
 }
 
-fn trace_id(header: &Header) -> String {
-    let parent = header.traceparent.as_deref().unwrap_or_default();
+fn trace_id(traceparent: Option<&str>) -> String {
+    let parent = traceparent.unwrap_or_default();
     parent.split('-').nth(1).unwrap_or_default().to_owned()
 }
 

@@ -21,6 +21,7 @@ mod guards {
     mod paths;
     mod permits;
     mod restated;
+    mod retirement;
     mod unknowns;
 }
 
@@ -29,6 +30,7 @@ mod schedule;
 
 mod sagas {
     mod copies;
+    mod entries;
     mod events;
     mod golden;
     mod laws;
@@ -45,6 +47,7 @@ mod sagas {
         pub(super) mod workspace;
     }
     mod parts;
+    mod released;
     mod snapshots;
     mod table;
     mod world;

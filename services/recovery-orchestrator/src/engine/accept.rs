@@ -18,8 +18,8 @@ use super::{Engine, Work, lease};
 use crate::{
     collect::Seen,
     decide::{decide, narrate},
-    folded::{Standing, folded},
-    journal::{RecoveryFilter, Stored},
+    folded::{Standing, folded_found},
+    journal::{Found, RecoveryFilter, Stored},
     perform::prune::pruning,
     ports::{Ended, Lease},
     view,
@@ -163,7 +163,7 @@ impl Engine {
     ) -> Result<(Accepted, bool), Error> {
         if let Some(open) = self.open_recovery(&ask.name).await? {
             self.release(&ask.name, lease).await;
-            return self.go_on(ask, open).await.map(|accepted| (accepted, false));
+            return Box::pin(self.go_on(ask, open)).await.map(|accepted| (accepted, false));
         }
         // Evidence may take long to settle: nothing is begun under a lease that has run out meanwhile.
         let (seen, planned) = tokio::select! {
@@ -218,37 +218,49 @@ impl Engine {
             .await
     }
 
-    /// The recovery of a record that has not ended, if there is one.
-    pub async fn open_recovery(&self, name: &RecordName) -> Result<Option<Stored>, Error> {
+    /// The recovery of a record that has not ended, if there is one: one that this version cannot go on with, too.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn open_recovery(&self, name: &RecordName) -> Result<Option<Found>, Error> {
         let filter =
             RecoveryFilter { sandbox: Some(name.clone()), open_only: true, before: None, limit: 1 };
-        Ok(at_once(self.journal().list(&filter)).await?.into_iter().next())
+        Ok(at_once(self.journal().list_found(&filter)).await?.into_iter().next())
     }
 
     /// The same request again goes on with what is open; another one is told of it.
-    async fn go_on(&self, ask: &Ask, open: Stored) -> Result<Accepted, Error> {
-        let name = open.header.name.clone();
-        if !is_same(ask, &open.header.plan) {
-            let folded = folded(&open)?;
-            let standing = match folded.standing {
-                Standing::Parked(why) => format!("is parked ({why})"),
-                Standing::Running | Standing::Refused | Standing::Ended(_) => "is open".to_owned(),
-            };
-            let message = format!(
-                "{name} ({}) of {} {standing}; nothing was begun",
-                open.header.saga().as_str(),
-                ask.name
-            );
-            return Err(Error::new(Code::Busy, "RECOVERY_OPEN", message)
+    async fn go_on(&self, ask: &Ask, open: Found) -> Result<Accepted, Error> {
+        let name = open.name.clone();
+        let step = NextStep::Retry.of(name.as_str());
+        let standing = folded_found(&open)?.standing;
+        let can_go_on = matches!(standing, Standing::Running | Standing::Parked(_));
+        let (standing, step) = match standing {
+            Standing::Stranded(obstacle) => {
+                (format!("is stranded: {obstacle}"), obstacle.next_step(&name))
+            }
+            Standing::Retiring(_) => {
+                ("is being retired".to_owned(), NextStep::Wait.of(name.as_str()))
+            }
+            Standing::Parked(why) => (format!("is parked ({why})"), step),
+            Standing::Running | Standing::Refused | Standing::Ended(_) | Standing::Retired(_) => {
+                ("is open".to_owned(), step)
+            }
+        };
+        let saga = open.header.as_ref().map_or("unknown", |header| header.saga().as_str());
+        let message = format!("{name} ({saga}) of {} {standing}; nothing was begun", ask.name);
+        match open.whole() {
+            Ok(open) if can_go_on && is_same(ask, &open.header.plan) => {
+                let accepted = accepted(&open);
+                self.take_up(open, false).await?;
+                Ok(accepted)
+            }
+            _ => Err(Error::new(Code::Busy, "RECOVERY_OPEN", message)
                 .with("holder", name.to_string())
-                .next_step(NextStep::Retry.of(name.as_str())));
+                .next_step(step)),
         }
-        let accepted = accepted(&open);
-        self.take_up(open, false).await?;
-        Ok(accepted)
     }
 
-    async fn release(&self, name: &RecordName, lease: Lease) {
+    pub(super) async fn release(&self, name: &RecordName, lease: Lease) {
         if let Err(error) = self.world().registry.release(name, lease).await {
             tracing::warn!(sandbox = %name, %error, "a lease was not given back; it runs out");
         }
@@ -302,7 +314,7 @@ fn same_plan(ask: &Ask, plan: &Plan) -> Result<(), Error> {
     }
 }
 
-fn held(error: Error, name: &RecordName) -> Error {
+pub(super) fn held(error: Error, name: &RecordName) -> Error {
     if error.reason() == "LEASE_HELD" {
         let holder = error.metadata("holder").unwrap_or_default();
         // Which orchestrator has it at work is nothing to its caller.

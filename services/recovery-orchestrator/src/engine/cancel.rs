@@ -13,7 +13,7 @@ use tracing::warn;
 use super::Engine;
 use crate::{
     folded::{Folded, Standing},
-    journal::Stored,
+    journal::Found,
     runner::Run,
     words::NextStep,
 };
@@ -25,9 +25,12 @@ impl Engine {
     /// Asks a recovery to go back. Once this was written down it holds past crashes, until somebody asks it to go on.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION when it has ended or is past the point of no return.
-    pub async fn cancel(&self, name: &RecoveryName) -> Result<(Stored, Folded), Error> {
+    /// FAILED_PRECONDITION when it has ended or is past the point of no return; as [`retry`](Self::retry).
+    pub async fn cancel(&self, name: &RecoveryName) -> Result<(Found, Folded), Error> {
         let (stored, folded) = self.recovery(name).await?;
+        if let Standing::Stranded(obstacle) = &folded.standing {
+            return Err(obstacle.error(name));
+        }
         if !folded.cancellable {
             let message = format!(
                 "{name} is in phase {}, from which it does not go back; nothing was changed",

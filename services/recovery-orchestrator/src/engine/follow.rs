@@ -17,17 +17,16 @@ use uuid::Uuid;
 use super::{Accepted, Ask, Engine};
 use crate::{
     folded::{Standing, folded},
-    journal::Stored,
+    journal::Header,
 };
 
 impl Engine {
     /// The recovery that went on where this one failed, if one did. One that was refused did not.
-    pub async fn followed_by(&self, stored: &Stored) -> Option<RecoveryName> {
-        if stored.header.saga() != SagaKind::Revive {
+    pub async fn followed_by(&self, header: &Header) -> Option<RecoveryName> {
+        if header.saga() != SagaKind::Revive {
             return None;
         }
-        let next =
-            at_once(self.journal().by_request(&request_id(&stored.header.name))).await.ok()??;
+        let next = at_once(self.journal().by_request(&request_id(&header.name))).await.ok()??;
         next.header.plan.allowed().then_some(next.header.name)
     }
 

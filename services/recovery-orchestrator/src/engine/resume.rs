@@ -6,8 +6,17 @@ use salvor_core::{
     Approved, SagaKind,
     id::RecoveryName,
     saga::{
-        Next, Saga, copy::Copy, destroy::Destroy, fold, prune::Prune, rebuild::Rebuild,
-        restore::Restore, revive::Revive, snapshot::Snapshot, stale::StaleRecovery,
+        Next, Saga,
+        copy::Copy,
+        destroy::Destroy,
+        entry::{Entry, life},
+        fold,
+        prune::Prune,
+        rebuild::Rebuild,
+        restore::Restore,
+        revive::Revive,
+        snapshot::Snapshot,
+        stale::StaleRecovery,
     },
 };
 use salvor_proto::{Error, error::Code};
@@ -15,9 +24,9 @@ use salvor_runtime::database::at_once;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
-use super::{Engine, Work};
+use super::{Engine, Lease, Work};
 use crate::{
-    folded::{Standing, folded},
+    folded::{Folded, Standing, folded, folded_found},
     journal::{Row, Stored},
     words::NextStep,
 };
@@ -41,7 +50,7 @@ impl Engine {
                         Err(error) => warn!(%error, "open recoveries could not be looked for"),
                     }
                 }
-                engine.sweep_once().await;
+                Box::pin(engine.sweep_once()).await;
                 tokio::select! {
                     () = stopping.cancelled() => return,
                     () = sleep(SWEEP) => {}
@@ -76,104 +85,134 @@ impl Engine {
         }
     }
 
-    /// True once it has ended, or cannot be read: the sweep has nothing more to do about it.
+    /// True once it has ended: the sweep has nothing more to do about it.
     async fn sweep_one(&self, name: &RecoveryName) -> Result<bool, Error> {
         if self.is_running(name) {
             return Ok(false);
         }
-        let Some(stored) = at_once(self.journal().recovery(name)).await? else { return Ok(true) };
-        let standing = match folded(&stored) {
-            Ok(folded) => folded.standing,
+        let Some(found) = at_once(self.journal().found(name)).await? else { return Ok(true) };
+        let folded = match folded_found(&found) {
+            Ok(folded) => folded,
             Err(error) => {
-                error!(recovery = %name, %error, "an open recovery is left as it is");
-                return Ok(true);
+                error!(recovery = %name, %error, "a recovery that cannot be read is left as it is");
+                self.inner.open.held_until(name, Instant::now() + LONGEST);
+                return Ok(false);
             }
         };
-        if matches!(standing, Standing::Ended(_) | Standing::Refused) {
-            return Ok(true);
+        match &folded.standing {
+            Standing::Ended(_) | Standing::Refused | Standing::Retired(_) => Ok(true),
+            Standing::Stranded(obstacle) => {
+                self.inner.stranded.note(name, obstacle);
+                self.inner.open.held_until(name, Instant::now() + LONGEST);
+                Ok(false)
+            }
+            Standing::Retiring(_) => self.go_on_retiring(&found).await.map(|()| true),
+            Standing::Running | Standing::Parked(_) => {
+                if self.is_due(&folded, &found.events) {
+                    self.take_up(found.whole()?, false).await?;
+                }
+                Ok(false)
+            }
         }
-        if self.is_due(&stored) {
-            self.take_up(stored, false).await?;
-        }
-        Ok(false)
     }
 
     /// A parked one is looked at again after a time that doubles; one that is open and not at work, at once.
-    fn is_due(&self, stored: &Stored) -> bool {
-        let Ok(folded) = folded(stored) else { return false };
-        match folded.standing {
-            Standing::Parked(_) => {
-                let factor = 1_u32 << folded.parks.saturating_sub(1).min(10);
-                let wait = self.world().config.park_retry.saturating_mul(factor).min(LONGEST);
-                let parked_ms = stored.events.last().map_or(0, |row| row.at_ms);
-                let waited = self.world().now().0.saturating_sub(parked_ms);
-                u128::from(waited) >= wait.as_millis()
-            }
-            Standing::Running => true,
-            Standing::Refused | Standing::Ended(_) => false,
-        }
+    fn is_due(&self, folded: &Folded, events: &[Row]) -> bool {
+        let Standing::Parked(_) = folded.standing else { return true };
+        let factor = 1_u32 << folded.parks.saturating_sub(1).min(10);
+        let wait = self.world().config.park_retry.saturating_mul(factor).min(LONGEST);
+        let parked_ms = events.last().map_or(0, |row| row.at_ms);
+        let waited = self.world().now().0.saturating_sub(parked_ms);
+        u128::from(waited) >= wait.as_millis()
     }
 
     /// Goes on with an open recovery: takes its lease under its own name, resumes it if it waits, sets it to work.
     ///
     /// # Errors
-    /// Somebody else holds the record; the journal is one of another version; registry or journal cannot be used.
+    /// Somebody else holds the record; this version cannot go on with the journal; registry or journal cannot be used.
     pub(super) async fn take_up(&self, stored: Stored, cancel: bool) -> Result<(), Error> {
-        let Stored { header, events: mut rows } = stored;
+        if let Standing::Stranded(obstacle) = folded(&stored)?.standing {
+            return Err(obstacle.error(&stored.header.name));
+        }
+        let header = stored.header;
         let Some(place) = self.place(&header.name).await? else { return Ok(()) };
         let cancel = cancel || self.journal().is_asked_to_cancel(&header.name).await?;
         place.at_work.cancel.store(cancel, Ordering::SeqCst);
-        let version = header.plan.saga.version();
-        if header.plan.saga_version != version {
-            let message = format!(
-                "{} was written by version {} of its saga; this orchestrator runs version {version}",
-                header.name, header.plan.saga_version
-            );
-            return Err(Error::new(Code::Refused, "SAGA_VERSION_UNKNOWN", message)
-                .next_step(NextStep::RunThatVersion.of(header.name.as_str())));
-        }
         let approved = Approved::new(header.plan.clone()).map_err(|error| {
             let message = format!("{}: {error}; its journal is not touched", header.name);
             Error::new(Code::DataLoss, "PLAN_NOT_APPROVED", message)
+                .next_step(NextStep::RetireDamaged.of(header.name.as_str()))
         })?;
         let ttl = self.world().config.lease_ttl;
         let holder = self.holder(&header.name);
         let lease = self.world().registry.acquire(header.target(), &holder, ttl).await?;
-        at_once(self.journal().take_over(&header.name, lease.fence)).await?;
-        // Under the lease, what is in the journal is all there is.
-        if let Some(now) = at_once(self.journal().recovery(&header.name)).await? {
-            rows = now.events;
-        }
-        for event in going_on(header.plan.saga, &rows)? {
-            let seq = rows.last().map_or(0, |row| row.seq) + 1;
-            let row = Row { seq, at_ms: self.world().now().0, event, terminal: false };
-            at_once(self.journal().append(&header.name, &row, lease.fence)).await?;
-            rows.push(row);
-        }
+        let rows = match Box::pin(self.gone_on(&header.name, lease)).await {
+            Ok(Some(rows)) => rows,
+            other => {
+                self.release(header.target(), lease).await;
+                return other.map(|_| ());
+            }
+        };
         info!(recovery = %header.name, events = rows.len(), "recovery is taken up");
         let work = Work { header, approved, rows, lease, resumed: true, open_to: None };
         self.start(place, work);
         Ok(())
     }
 
+    /// Journals that it goes on. Under the lease, what is in the journal is all there is; `None` if it has ended meanwhile.
+    async fn gone_on(&self, name: &RecoveryName, lease: Lease) -> Result<Option<Vec<Row>>, Error> {
+        at_once(self.journal().take_over(name, lease.fence)).await?;
+        let (stored, folded) = self.recovery(name).await?;
+        match folded.standing {
+            Standing::Running | Standing::Parked(_) => {}
+            Standing::Stranded(obstacle) => return Err(obstacle.error(name)),
+            Standing::Refused
+            | Standing::Ended(_)
+            | Standing::Retiring(_)
+            | Standing::Retired(_) => return Ok(None),
+        }
+        let Stored { header, events: mut rows } = stored;
+        let more = continuing(header.saga(), header.plan.saga_version, &rows)?.into_iter();
+        for event in more.chain(going_on(header.plan.saga, &rows)?) {
+            let seq = rows.last().map_or(0, |row| row.seq) + 1;
+            let row = Row { seq, at_ms: self.world().now().0, event, terminal: false };
+            at_once(self.journal().append(name, &row, lease.fence)).await?;
+            rows.push(row);
+        }
+        Ok(Some(rows))
+    }
+
     /// Resumes a parked recovery because somebody asks for it.
     ///
     /// # Errors
-    /// FAILED_PRECONDITION when it is not parked.
+    /// FAILED_PRECONDITION when it has ended, or is one of another version.
     pub async fn retry(&self, name: &RecoveryName) -> Result<(), Error> {
-        let (stored, folded) = self.recovery(name).await?;
+        let (found, folded) = self.found(name).await?;
         match folded.standing {
             Standing::Parked(_) | Standing::Running => {
                 self.journal().forget_cancellation(name).await?;
-                self.take_up(stored, false).await
+                self.take_up(found.whole()?, false).await
             }
-            Standing::Refused | Standing::Ended(_) => {
+            Standing::Stranded(obstacle) => Err(obstacle.error(name)),
+            Standing::Retiring(_) => self.go_on_retiring(&found).await,
+            Standing::Refused | Standing::Ended(_) | Standing::Retired(_) => {
                 let message = format!("{name} has ended; there is nothing to resume");
                 Err(Error::new(Code::Refused, "RECOVERY_ENDED", message)
-                    .next_step(NextStep::Recover.of(&stored.header.target().to_string())))
+                    .next_step(NextStep::Recover.of(&found.target.to_string())))
             }
         }
     }
+}
+
+/// The row with which a newer version goes on with a journal that an older one began: whoever comes after it can tell.
+fn continuing(saga: SagaKind, began: u32, rows: &[Row]) -> Result<Option<String>, Error> {
+    let texts = rows.iter().map(|row| row.event.as_str());
+    let saga_version = saga.version();
+    let behind = life(began, texts).is_ok_and(|life| life.version < saga_version);
+    let text = |entry| {
+        serde_json::to_string(&entry).map_err(|_| Error::internal("an entry has no JSON form"))
+    };
+    behind.then(|| text(Entry::Continued { saga_version })).transpose()
 }
 
 /// What is journaled when another process goes on: that it waits no longer, if it did, and what has become void meanwhile.
@@ -206,4 +245,24 @@ fn going_on_as<S: Saga>(rows: &[Row]) -> Result<Vec<String>, Error> {
         serde_json::to_string(event).map_err(|_| Error::internal("an event has no JSON form"))
     };
     more.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Once for each newer version that goes on, and never for the same one.
+    #[test]
+    fn going_on_with_an_older_versions_journal_is_journaled_once() {
+        let (saga, now) = (SagaKind::Rebuild, SagaKind::Rebuild.version());
+        let mut rows =
+            vec![Row { seq: 1, at_ms: 5, event: "\"ClaimIntended\"".into(), terminal: false }];
+        assert_eq!(continuing(saga, now, &rows).unwrap(), None);
+        let event = continuing(saga, now - 1, &rows).unwrap().unwrap();
+        assert_eq!(event, format!("{{\"continued\":{{\"saga_version\":{now}}}}}"));
+        rows.push(Row { seq: 2, at_ms: 6, event, terminal: false });
+        assert_eq!(continuing(saga, now - 1, &rows).unwrap(), None);
+        // What the saga journals then is of its own events only.
+        assert!(going_on(saga, &rows).is_ok());
+    }
 }

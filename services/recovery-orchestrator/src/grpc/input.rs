@@ -14,9 +14,9 @@ use salvor_core::{
 use salvor_proto::{Error, recovery::v1 as pb, time::plain};
 
 use crate::{
-    engine::Ask,
-    folded::folded,
-    journal::{DecisionFilter, RecoveryFilter, Stored, StoredDecision},
+    engine::{Ask, Retire},
+    folded::folded_found,
+    journal::{DecisionFilter, Found, RecoveryFilter, StoredDecision},
     view,
 };
 
@@ -125,6 +125,19 @@ pub(super) fn wait(request: &pb::WaitRecoveryRequest) -> Result<(RecoveryName, D
     Ok((recovery(&request.name)?, timeout))
 }
 
+pub(super) fn retire(request: pb::RetireRecoveryRequest) -> Result<Retire, Error> {
+    if request.etag.is_empty() {
+        return Err(Error::invalid("etag", "must be the etag of the recovery as it was read"));
+    }
+    Ok(Retire {
+        name: recovery(&request.name)?,
+        etag: request.etag,
+        request_id: request_id(&request.request_id)?,
+        validate_only: request.validate_only,
+        newer_version_gone: request.newer_version_gone,
+    })
+}
+
 pub(super) fn list_recoveries(
     request: &pb::ListRecoveriesRequest,
 ) -> Result<RecoveryFilter, Error> {
@@ -144,19 +157,19 @@ pub(super) fn list_recoveries(
 }
 
 /// The page; full means that there may be more.
-pub(super) fn recoveries_page(found: &[Stored], limit: u32) -> pb::ListRecoveriesResponse {
+pub(super) fn recoveries_page(found: &[Found], limit: u32) -> pb::ListRecoveriesResponse {
     let full = found.len() == usize::try_from(limit).unwrap_or(usize::MAX);
-    let next = found.last().filter(|_| full).map_or_else(String::new, |stored| {
-        seal_token(&format!("{}/{}", stored.header.created_ms, stored.header.name))
+    let next = found.last().filter(|_| full).map_or_else(String::new, |found| {
+        seal_token(&format!("{}/{}", found.created_ms, found.name))
     });
-    let shown = found.iter().filter_map(|stored| match folded(stored) {
+    let shown = found.iter().filter_map(|found| match folded_found(found) {
         Ok(folded) => {
-            let mut recovery = view::recovery(stored, &folded, false);
+            let mut recovery = view::recovery(found, &folded, false);
             recovery.steps.clear();
             Some(recovery)
         }
         Err(error) => {
-            tracing::error!(recovery = %stored.header.name, %error, "left out of a list");
+            tracing::error!(recovery = %found.name, %error, "left out of a list");
             None
         }
     });

@@ -10,7 +10,7 @@ use salvor_core::{
 use salvor_proto::{Error, error::Code};
 use sqlx::{Row as _, any::AnyRow};
 
-use super::{Header, Journal, Row, Stored, Untouched, schema, storage, unsigned};
+use super::{Found, Header, Journal, Row, Stored, Untouched, schema, storage, unsigned};
 
 /// So many open recoveries are read in one go.
 const PAGE: u32 = 200;
@@ -94,21 +94,35 @@ impl Journal {
     /// Recoveries, newest first, each with its events. One that cannot be read is left out and takes no place: fewer than
     /// `limit` means that there are no more.
     pub async fn list(&self, filter: &RecoveryFilter) -> Result<Vec<Stored>, Error> {
+        let readable = |found: Found| match found.whole() {
+            Ok(stored) => Some(stored),
+            Err(error) => {
+                tracing::error!(%error, "a recovery's row cannot be read; it is left out");
+                None
+            }
+        };
+        self.page(filter, readable).await
+    }
+
+    /// As many as are wanted of those that `keep` keeps.
+    pub(super) async fn page<T>(
+        &self,
+        filter: &RecoveryFilter,
+        keep: impl Fn(Found) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
         let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let mut found = Vec::new();
         let mut before = filter.before.clone();
         loop {
             let rows = self.rows(filter, before.as_ref()).await?;
             for row in &rows {
-                let header = match header(row) {
-                    Ok(header) => header,
+                let events = self.events(&RecoveryName(place(row)?.1)).await?;
+                match Found::of(row, events) {
+                    Ok(recovery) => found.extend(keep(recovery)),
                     Err(error) => {
                         tracing::error!(%error, "a recovery's row cannot be read; it is left out");
-                        continue;
                     }
-                };
-                let events = self.events(&header.name).await?;
-                found.push(Stored { header, events });
+                }
                 if found.len() == wanted {
                     return Ok(found);
                 }
@@ -244,7 +258,7 @@ impl Journal {
         rows.await.map_err(|e| storage(Untouched::All, &e))
     }
 
-    async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {
+    pub(super) async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {
         let rows = sqlx::query(schema::SELECT_EVENTS)
             .bind(name.as_str())
             .fetch_all(self.db.readers())
@@ -266,7 +280,7 @@ fn place(row: &AnyRow) -> Result<(u64, String), Error> {
     Ok((unsigned(created_ms), row.try_get("name").map_err(|e| storage(Untouched::All, &e))?))
 }
 
-fn event(row: &AnyRow) -> Result<Row, Error> {
+pub(super) fn event(row: &AnyRow) -> Result<Row, Error> {
     let read = || -> Result<Row, sqlx::Error> {
         Ok(Row {
             seq: row.try_get("seq")?,

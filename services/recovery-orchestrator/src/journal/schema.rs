@@ -36,7 +36,8 @@ pub(super) const RAISE_FENCE: &str = "
     UPDATE recoveries SET fence = $2 WHERE name = $1 AND fence < $2";
 
 pub(super) const SELECT_RECOVERY: &str = "
-    SELECT name, sandbox, request_id, plan, evidence, traceparent, created_ms FROM recoveries";
+    SELECT name, sandbox, request_id, plan, evidence, traceparent, allowed, created_ms
+    FROM recoveries";
 
 pub(super) const SELECT_EVENTS: &str = "
     SELECT seq, at_ms, event, terminal FROM journal WHERE recovery = $1 ORDER BY seq";

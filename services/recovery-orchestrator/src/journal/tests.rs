@@ -254,3 +254,82 @@ async fn what_others_have_taken_is_not_named_and_what_they_were_planned_with_is(
     let expected = [0, 2].map(|number| SnapshotName(name("g", number)));
     assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
 }
+
+/// The whole of it is what is compared: its header, each event, and how many there are.
+#[tokio::test]
+async fn of_an_append_and_a_retirement_one_is_refused() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    let header = header("recoveries/a", 7);
+    journal.accept(&header, &[]).await.unwrap();
+    let revision = async || journal.found(&header.name).await.unwrap().unwrap().revision();
+    let empty = revision().await;
+    journal.append(&header.name, &row(1, false), FENCE).await.unwrap();
+    let first = revision().await;
+    assert!(empty.starts_with("0-") && first.starts_with("1-"), "{empty} {first}");
+    journal.append(&header.name, &row(2, false), FENCE).await.unwrap();
+    for stale in [&empty, &first, "2-ab", ""] {
+        let error = journal.retire(&header.name, stale, &row(3, false)).await.unwrap_err();
+        assert_eq!((error.code(), error.reason()), (Code::Conflict, "RECOVERY_CHANGED"));
+    }
+    let now = revision().await;
+    journal.retire(&header.name, &now, &row(3, false)).await.unwrap();
+    let late = journal.append(&header.name, &row(3, false), FENCE).await.unwrap_err();
+    assert_eq!(late.reason(), "JOURNAL_CONFLICT", "whoever was at work finds its number taken");
+    let again = journal.retire(&header.name, &now, &row(4, false)).await.unwrap_err();
+    assert_eq!(again.reason(), "RECOVERY_CHANGED");
+    assert_eq!(journal.found(&header.name).await.unwrap().unwrap().events.len(), 3);
+}
+
+#[tokio::test]
+async fn every_stored_byte_is_in_the_revision() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    let header = header("recoveries/a", 7);
+    journal.accept(&header, &[]).await.unwrap();
+    journal.append(&header.name, &row(1, false), FENCE).await.unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    seen.insert(journal.found(&header.name).await.unwrap().unwrap().revision());
+    for changed in [
+        "UPDATE recoveries SET plan = plan || ' '",
+        "UPDATE recoveries SET evidence = evidence || ' '",
+        "UPDATE recoveries SET request_id = 'b'",
+        "UPDATE recoveries SET traceparent = 'c'",
+        "UPDATE recoveries SET created_ms = 8",
+        "UPDATE recoveries SET allowed = 1 - allowed",
+        "UPDATE journal SET event = '\"Resumed\" '",
+        "UPDATE journal SET at_ms = 6",
+        "UPDATE journal SET terminal = 1",
+    ] {
+        sqlx::query(changed).execute(journal.db.writer()).await.unwrap();
+        let now = journal.found(&header.name).await.unwrap().unwrap().revision();
+        assert!(seen.insert(now), "{changed}");
+    }
+}
+
+#[tokio::test]
+async fn what_ended_long_ago_is_forgotten_whole_and_what_is_open_stays() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    for number in 0..250_u64 {
+        let mut header = header(&format!("recoveries/{number:03}"), number);
+        let decisions = std::mem::take(&mut header.plan.decisions);
+        journal.accept(&header, &[]).await.unwrap();
+        header.plan.decisions = decisions;
+        // Every tenth is open.
+        let ends = row(1, number % 10 != 0);
+        journal.append(&header.name, &ends, FENCE).await.unwrap();
+    }
+    while journal.forget_beyond(20).await.unwrap() {}
+    let filter = RecoveryFilter { limit: 1000, ..RecoveryFilter::default() };
+    let left = journal.list(&filter).await.unwrap();
+    let numbers: Vec<u64> = left.iter().rev().map(|stored| stored.header.created_ms).collect();
+    let expected: Vec<u64> = (0..250).filter(|number| *number >= 230 || number % 10 == 0).collect();
+    assert_eq!(numbers, expected);
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM journal")
+        .fetch_one(journal.db.readers())
+        .await
+        .unwrap();
+    assert_eq!(rows, i64::try_from(expected.len()).unwrap());
+    assert!(!journal.forget_beyond(20).await.unwrap());
+}

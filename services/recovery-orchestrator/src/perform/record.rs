@@ -6,13 +6,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
 use salvor_core::{
     evidence::{Asked, RestoreMode},
-    id::{LiveId, SnapshotName},
+    id::{Fence, LiveId, SnapshotName},
+    name::RecordName,
     plan::Inputs,
     saga::{Part, Pending, capture::Saved},
 };
 use salvor_proto::{Error, convert, error::Code, registry::v1 as pb, time::timestamp};
 
-use crate::runner::Run;
+use crate::{ports::Registry, runner::Run};
 
 /// As many as the registry takes.
 const MAX_PENDING: usize = 100;
@@ -53,11 +54,22 @@ pub(super) async fn is_planned(run: &Run) -> Result<bool, Error> {
 
 /// Takes the mark off. A record that bears none was unmarked before a crash, or is a tombstone.
 pub(super) async fn unmark(run: &Run) -> Result<(), Error> {
-    let record = run.world.registry.sandbox(run.target()).await?;
-    if is_marked(&record) {
-        set_state(run, record, pb::sandbox::State::Active).await?;
+    unmark_held(&run.world.registry, run.target(), run.fence()).await.map(|_| ())
+}
+
+/// Takes the mark off a record whose lease is held. Whether it bore one.
+pub(crate) async fn unmark_held(
+    registry: &Registry,
+    target: &RecordName,
+    fence: Fence,
+) -> Result<bool, Error> {
+    let mut record = registry.sandbox(target).await?;
+    if !is_marked(&record) {
+        return Ok(false);
     }
-    Ok(())
+    record.set_state(pb::sandbox::State::Active);
+    registry.update(record, &["state"], Some(fence)).await?;
+    Ok(true)
 }
 
 /// The secret bytes that the recovery works with: of the copy that it made when it marked the record, if it did.

@@ -38,14 +38,16 @@ const AGAIN: usize = 3;
 macro_rules! ask {
     ($self:ident.$method:ident($request:expr)) => {{
         let request = $request;
-        let mut answer = $self.client.clone().$method(request.clone()).await;
-        for _ in 0..AGAIN {
-            if answer.as_ref().err().and_then(unanswered) != Some(Unanswered::Lost) {
-                break;
+        let mut left = AGAIN;
+        loop {
+            let answer = Box::pin($self.client.clone().$method(request.clone())).await;
+            match answer {
+                Err(status) if left > 0 && unanswered(&status) == Some(Unanswered::Lost) => {
+                    left -= 1
+                }
+                answered => break answered.map(tonic::Response::into_inner),
             }
-            answer = $self.client.clone().$method(request.clone()).await;
         }
-        answer.map(tonic::Response::into_inner)
     }};
 }
 

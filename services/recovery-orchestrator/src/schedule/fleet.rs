@@ -71,9 +71,12 @@ impl Engine {
         loop {
             let (_, folded) = self.wait(&recovery, WAIT).await?;
             match folded.standing {
-                Standing::Running => {}
+                Standing::Running | Standing::Retiring(_) => {}
                 Standing::Ended(_) => return Ok(Turn::Taken),
-                Standing::Parked(_) | Standing::Refused => return Ok(Turn::NotNow),
+                Standing::Parked(_)
+                | Standing::Refused
+                | Standing::Stranded(_)
+                | Standing::Retired(_) => return Ok(Turn::NotNow),
             }
         }
     }

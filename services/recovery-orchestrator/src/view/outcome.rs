@@ -12,7 +12,7 @@ use salvor_proto::{convert::part, gateway::v1 as gateway, recovery::v1 as pb, ti
 
 use crate::{
     folded::{Folded, Standing},
-    journal::Header,
+    journal::{Found, Header},
     words,
 };
 
@@ -138,36 +138,50 @@ fn numbers(folded: &Folded) -> &str {
 }
 
 /// Why a recovery did not succeed, or does not go on.
-pub(super) fn failure(header: &Header, standing: &Standing) -> Option<pb::Failure> {
-    match standing {
-        Standing::Running | Standing::Ended(Ending::Done(_)) => None,
-        Standing::Refused => {
-            let shown = super::plan(&header.plan, &header.evidence);
-            let denials: Vec<pb::Decision> = shown
-                .decisions
-                .into_iter()
-                .filter(|d| d.result() == pb::decision::Result::Refuse)
-                .collect();
-            let first = denials.first();
-            Some(pb::Failure {
-                reason: first.map_or_else(String::new, |d| d.reason.clone()),
-                message: first.map_or_else(String::new, |d| d.message.clone()),
-                next_step: shown.next_step,
-                denials,
-            })
+pub(super) fn failure(found: &Found, standing: &Standing) -> Option<pb::Failure> {
+    let failure = |reason: &str, message: String, next_step: String| {
+        let (reason, denials) = (reason.to_owned(), Vec::new());
+        Some(pb::Failure { reason, message, next_step, denials })
+    };
+    let header = found.header.as_deref();
+    match (standing, header) {
+        (Standing::Running | Standing::Ended(Ending::Done(_)), _)
+        | (Standing::Refused | Standing::Ended(Ending::RolledBack(_)), Err(_)) => None,
+        (Standing::Stranded(obstacle), _) => {
+            let message = format!("{}: {obstacle}; it is left as it is", found.name);
+            failure(obstacle.reason(), message, obstacle.next_step(&found.name))
         }
-        Standing::Parked(why) => Some(pb::Failure {
-            reason: why.reason().to_owned(),
-            message: format!("{} waits: {why}", header.name),
-            next_step: words::after_park(&header.name, *why),
-            denials: Vec::new(),
-        }),
-        Standing::Ended(Ending::RolledBack(setback)) => Some(pb::Failure {
-            reason: setback.reason().to_owned(),
-            message: format!("{setback}. {}", untouched(header)),
-            next_step: words::after_setback(&header.plan, setback),
-            denials: Vec::new(),
-        }),
+        (Standing::Retiring(retirement) | Standing::Retired(retirement), _) => {
+            let shown = super::retirement(found, retirement);
+            let message = format!("{} was retired: {}", found.name, retirement.message);
+            failure("RETIRED", message, shown.next_step)
+        }
+        (Standing::Parked(why), _) => {
+            let next = words::after_park(&found.name, *why);
+            failure(why.reason(), format!("{} waits: {why}", found.name), next)
+        }
+        (Standing::Refused, Ok(header)) => Some(refused(header)),
+        (Standing::Ended(Ending::RolledBack(setback)), Ok(header)) => failure(
+            setback.reason(),
+            format!("{setback}. {}", untouched(header)),
+            words::after_setback(&header.plan, setback),
+        ),
+    }
+}
+
+fn refused(header: &Header) -> pb::Failure {
+    let shown = super::plan(&header.plan, &header.evidence);
+    let denials: Vec<pb::Decision> = shown
+        .decisions
+        .into_iter()
+        .filter(|d| d.result() == pb::decision::Result::Refuse)
+        .collect();
+    let first = denials.first();
+    pb::Failure {
+        reason: first.map_or_else(String::new, |d| d.reason.clone()),
+        message: first.map_or_else(String::new, |d| d.message.clone()),
+        next_step: shown.next_step,
+        denials,
     }
 }
 

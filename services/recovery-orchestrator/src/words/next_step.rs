@@ -20,8 +20,20 @@ pub enum NextStep {
     Wait,
     /// Resume the recovery.
     Retry,
+    /// Look at the recovery as it is now.
+    Show,
     /// Let the version that wrote it end the recovery.
     RunThatVersion,
+    /// Give a recovery up that nothing can go on with.
+    Retire,
+    /// The same for one whose journal cannot be read, unless a copy of it can be had.
+    RetireDamaged,
+    /// Ask it to go back.
+    Cancel,
+    /// Look at the sandbox.
+    Status,
+    /// Look what the gateway has of it.
+    Verdict,
     /// Bring the sandbox back.
     Recover,
     /// Read the plan as it is now.
@@ -32,6 +44,8 @@ pub enum NextStep {
     Adopt,
     /// Record it once it is there.
     AdoptOnceCreated,
+    /// Record it, if it is there and to be kept.
+    AdoptIfWanted,
     /// Record it once it has come to rest.
     AdoptOnceReady,
     /// A client's own: use an id that was never used.
@@ -50,17 +64,24 @@ pub enum NextStep {
 
 impl NextStep {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::ListRecoveries,
         Self::ListOpen,
         Self::Wait,
         Self::Retry,
+        Self::Show,
         Self::RunThatVersion,
+        Self::Retire,
+        Self::RetireDamaged,
+        Self::Cancel,
+        Self::Status,
+        Self::Verdict,
         Self::Recover,
         Self::Plan,
         Self::PreviewPrune,
         Self::Adopt,
         Self::AdoptOnceCreated,
+        Self::AdoptIfWanted,
         Self::AdoptOnceReady,
         Self::FreshId,
         Self::FreeSpace,
@@ -85,13 +106,26 @@ impl NextStep {
             Self::Retry => ("salvor recoveries retry", ""),
             Self::RunThatVersion => (
                 "salvor recoveries show",
-                "run the orchestrator that wrote it until the recovery has ended",
+                "run the orchestrator that wrote it until the recovery has ended; if it will never be run \
+                 again: salvor recoveries retire --newer-version-gone",
             ),
+            Self::Show => ("salvor recoveries show", ""),
+            Self::Retire => ("salvor recoveries retire", ""),
+            Self::RetireDamaged => (
+                "salvor recoveries retire",
+                "unless a copy of journal.db can be restored, from which it goes on",
+            ),
+            Self::Cancel => ("salvor recoveries cancel", ""),
+            Self::Status => ("salvor status", ""),
+            Self::Verdict => ("salvor verdict", ""),
             Self::Recover => ("salvor recover", ""),
             Self::Plan => ("salvor plan", ""),
             Self::PreviewPrune => ("salvor snapshot prune --validate-only", ""),
             Self::Adopt => ("salvor adopt", ""),
             Self::AdoptOnceCreated => ("salvor adopt", "once it was created on the gateway"),
+            Self::AdoptIfWanted => {
+                ("salvor adopt", "if it is there and to be kept; else delete it on its gateway")
+            }
             Self::AdoptOnceReady => ("salvor adopt", "once it is READY"),
             Self::FreshId => ("salvor recoveries list", "then ask with a new request_id"),
             Self::FreeSpace => {

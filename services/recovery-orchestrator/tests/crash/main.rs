@@ -10,9 +10,11 @@
 mod appends;
 mod disk;
 mod effects;
+mod golden;
 mod process;
 mod quiet;
 mod replicas;
+mod retired;
 mod scene;
 mod snapshots;
 mod stopped;

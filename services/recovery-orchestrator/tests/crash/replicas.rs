@@ -90,7 +90,7 @@ fn no_server() -> bool {
 /// One of each is killed in the midst of an effect, and nothing is started in its place.
 async fn killed_during(case: Case, method: &'static str) {
     let what = format!("{case:?} with three replicas, killed during {method}");
-    let mut trio = Trio::open(case, None).await;
+    let mut trio = Box::pin(Trio::open(case, None)).await;
     trio.ask_any();
     trio.hangs_in(method, Effect::HangAfter).await;
     trio.take_runner().await.kill().await;
@@ -110,7 +110,7 @@ async fn t18_what_a_killed_orchestrator_had_in_hand_is_ended_by_another_one() {
         (Case::Revive, "StartSandbox"),
         (Case::Destroy, "DeleteSandbox"),
     ] {
-        killed_during(case, method).await;
+        Box::pin(killed_during(case, method)).await;
     }
 }
 
@@ -120,7 +120,7 @@ async fn t16_t17_a_rebuild_is_gone_on_with_by_another_one_before_and_after_the_d
         return;
     }
     for method in ["DeleteSandbox", "CreateSandbox"] {
-        killed_during(Case::Rebuild, method).await;
+        Box::pin(killed_during(Case::Rebuild, method)).await;
     }
 }
 
@@ -128,7 +128,7 @@ async fn t16_t17_a_rebuild_is_gone_on_with_by_another_one_before_and_after_the_d
 /// it goes on.
 async fn stopped_during(case: Case, method: &'static str, effect: Effect) {
     let what = format!("{case:?} with three replicas, stopped during {method} with {effect:?}");
-    let mut trio = Trio::open(case, None).await;
+    let mut trio = Box::pin(Trio::open(case, None)).await;
     trio.ask_any();
     trio.hangs_in(method, effect).await;
     let stopped = trio.take_runner().await;
@@ -158,7 +158,7 @@ async fn t22_one_that_is_stopped_past_its_lease_is_replaced_and_changes_nothing_
         (Case::Rebuild, "DeleteSandbox", Effect::HangAfter),
         (Case::Rebuild, "CreateSandbox", Effect::HangAfter),
     ] {
-        stopped_during(case, method, effect).await;
+        Box::pin(stopped_during(case, method, effect)).await;
     }
 }
 
@@ -168,7 +168,7 @@ async fn t22_registries_that_are_stopped_and_go_on_later_lose_nothing() {
     if no_server() {
         return;
     }
-    let mut trio = Trio::open(Case::Stale, None).await;
+    let mut trio = Box::pin(Trio::open(Case::Stale, None)).await;
     trio.ask_any();
     trio.hangs_in("CreateSandbox", Effect::Delay { millis: 700 }).await;
     for registry in &trio.scene.fleet.registry_processes[..2] {
@@ -186,7 +186,7 @@ async fn t22_registries_that_are_stopped_and_go_on_later_lose_nothing() {
 async fn killed_after(append: u64, appends: u64) {
     let what = format!("with three replicas, killed after append {append} of {appends}");
     println!("{what}");
-    let mut trio = Trio::open(Case::Stale, Some(append)).await;
+    let mut trio = Box::pin(Trio::open(Case::Stale, Some(append))).await;
     // What the caller was told depends on when it died.
     let _ = trio.scene.ask().await;
     trio.orchestrators.remove(0).died().await;
@@ -201,7 +201,7 @@ async fn t17_a_recovery_is_taken_over_after_every_append() {
     if no_server() {
         return;
     }
-    let trio = Trio::open(Case::Stale, None).await;
+    let trio = Box::pin(Trio::open(Case::Stale, None)).await;
     trio.scene.ask().await.unwrap();
     let recovery = trio.scene.ended().await;
     let appends = trio.scene.appends(&recovery.name).await;
@@ -216,7 +216,7 @@ async fn t19_of_ten_at_once_at_three_orchestrators_one_runs_and_nine_are_told_wh
     if no_server() {
         return;
     }
-    let mut trio = Trio::open(Case::Stale, None).await;
+    let mut trio = Box::pin(Trio::open(Case::Stale, None)).await;
     trio.ask_any();
     let control = trio.scene.fleet.gateway("lab").control.clone();
     control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).for_sandbox(VICTIM));
@@ -242,7 +242,7 @@ async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {
     if no_server() {
         return;
     }
-    let mut trio = Trio::open(Case::Rebuild, None).await;
+    let mut trio = Box::pin(Trio::open(Case::Rebuild, None)).await;
     let control = trio.scene.fleet.gateway("lab").control.clone();
     // Until the snapshot is there, there is a way back.
     control.fault(Fault::on("ExecSandbox", Effect::Delay { millis: 500 }));

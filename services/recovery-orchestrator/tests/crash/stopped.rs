@@ -55,13 +55,13 @@ async fn an_orchestrator_stopped_past_its_lease_changes_nothing_when_it_goes_on(
         (Case::Rebuild, "DeleteSandbox"),
         (Case::Rebuild, "CreateSandbox"),
     ] {
-        stopped_during(case, method, Effect::HangAfter).await;
+        Box::pin(stopped_during(case, method, Effect::HangAfter)).await;
     }
 }
 
 #[tokio::test]
 async fn stopped_with_a_request_that_never_arrived_it_asks_again_under_a_new_lease() {
     for (case, method) in [(Case::Stale, "CreateSandbox"), (Case::Rebuild, "DeleteSandbox")] {
-        stopped_during(case, method, Effect::Drop).await;
+        Box::pin(stopped_during(case, method, Effect::Drop)).await;
     }
 }

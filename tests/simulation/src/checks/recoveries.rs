@@ -49,7 +49,9 @@ pub(super) fn fold(history: &History) -> Vec<String> {
 fn expected(folded: &Folded) -> State {
     match &folded.standing {
         Standing::Refused => State::Refused,
-        Standing::Running => State::Running,
+        Standing::Running | Standing::Retiring(_) => State::Running,
+        Standing::Stranded(_) => State::Stranded,
+        Standing::Retired(_) => State::Retired,
         Standing::Parked(_) => State::Parked,
         Standing::Ended(Ending::RolledBack(_)) => State::RolledBack,
         Standing::Ended(Ending::Done(parts)) => done(parts),

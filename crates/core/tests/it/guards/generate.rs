@@ -125,6 +125,7 @@ fn any_record() -> impl Strategy<Value = Record> {
         .prop_map(move |(state, live_id, identity, agents, spec, policy, posture, rules)| {
             let (snapshot_roots, last_snapshot) = rules;
             let mut record = Record {
+                uid: None,
                 state,
                 live_id,
                 identity,

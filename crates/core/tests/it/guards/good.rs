@@ -92,6 +92,7 @@ pub(super) fn snapshot() -> Snapshot {
 
 pub(super) fn record() -> Record {
     Record {
+        uid: Some("b7e0".into()),
         etag: "7-ab".into(),
         state: RecordState::Active,
         live_id: Some(RECORDED_ID.into()),

@@ -33,7 +33,7 @@ fn pruned() -> Pruned {
 
 // === events, each variant at least once ===
 
-fn of_a_snapshot() -> Vec<snapshot::Event> {
+pub(super) fn of_a_snapshot() -> Vec<snapshot::Event> {
     use snapshot::Event as E;
     let mut events: Vec<E> = captures().into_iter().map(E::Capture).collect();
     events.extend([E::Cancelled, E::Noted, E::ThinIntended, E::Thinned(pruned())]);
@@ -42,7 +42,7 @@ fn of_a_snapshot() -> Vec<snapshot::Event> {
     events
 }
 
-fn of_a_prune() -> Vec<prune::Event> {
+pub(super) fn of_a_prune() -> Vec<prune::Event> {
     use prune::Event as E;
     let mut events = vec![E::Intended, E::Pruned(pruned()), E::Pruned(Pruned::default())];
     events.extend(first_causes().into_iter().map(E::Refused));
@@ -59,7 +59,7 @@ fn begun_locked() -> restore::Event {
     restore::Event::Begun { live: "sb-1".into(), from: saved(), capture: false, locked: true }
 }
 
-fn of_a_restore() -> Vec<restore::Event> {
+pub(super) fn of_a_restore() -> Vec<restore::Event> {
     use restore::Event as E;
     let mut events = vec![begun(true), begun(false), E::RecordChanged, E::Cancelled];
     events.extend(captures().into_iter().map(E::Capture));
@@ -72,7 +72,7 @@ fn of_a_restore() -> Vec<restore::Event> {
     events
 }
 
-fn of_a_copy() -> Vec<copy::Event> {
+pub(super) fn of_a_copy() -> Vec<copy::Event> {
     use copy::Event as E;
     let mut events = vec![
         E::Begun { keep: true, from: Some(saved()) },
