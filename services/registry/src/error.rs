@@ -5,6 +5,8 @@
 mod next_step;
 mod wire;
 
+use std::sync::Arc;
+
 pub use next_step::NextStep;
 use salvor_runtime::database::Failure;
 
@@ -146,7 +148,7 @@ pub(crate) enum Error {
     Storage {
         failure: Failure,
         #[source]
-        source: Box<sqlx::Error>,
+        source: Arc<sqlx::Error>,
     },
     /// A defect.
     #[error("a defect: {0}")]
@@ -160,6 +162,16 @@ impl Error {
     pub(crate) fn invalid(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Request(salvor_proto::Error::invalid(field, problem))
     }
+
+    /// What the database said, for another call that it says the same of.
+    pub(crate) fn shared(&self) -> Self {
+        match self {
+            Self::Storage { failure, source } => {
+                Self::Storage { failure: *failure, source: Arc::clone(source) }
+            }
+            _ => Self::Defect("a transaction was lost, and not by the database"),
+        }
+    }
 }
 
 impl From<salvor_proto::Error> for Error {
@@ -170,7 +182,7 @@ impl From<salvor_proto::Error> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(source: sqlx::Error) -> Self {
-        Self::Storage { failure: Failure::of(&source), source: Box::new(source) }
+        Self::Storage { failure: Failure::of(&source), source: Arc::new(source) }
     }
 }
 

@@ -1,12 +1,13 @@
 //! The durable store, in a SQLite file or in a schema of Postgres that replicas share.
 //!
 //! Invariant: every change of a record or gateway takes the next number of one revision counter in its own transaction,
-//! and every version of a record is kept until the log is compacted past it. All writes go through [`Store::write`]; a
-//! caller that goes away does not interrupt one. Deliberately absent: messages of the wire's requests, and waiting.
+//! and every version of a record is kept until the log is compacted past it. All writes go through [`Store::write`], and those
+//! that wait at the same time share a commit; a caller that goes away does not interrupt one. Deliberately absent: messages of the wire's requests, and waiting.
 
 mod defaults;
 mod entry;
 mod gateways;
+mod group;
 mod heartbeats;
 mod leases;
 mod list;
@@ -63,6 +64,7 @@ struct Inner {
     /// `None`: the server's, which all replicas share; of a file, the host's.
     clock: Option<Arc<dyn Clock>>,
     retention: Retention,
+    queue: group::Queue,
     heartbeats: heartbeats::Heartbeats,
     changed: watch::Sender<i64>,
     heeding: Heeding,
@@ -97,6 +99,7 @@ impl Store {
             keys: Arc::new(keys),
             clock,
             retention,
+            queue: group::Queue::default(),
             heartbeats: heartbeats::Heartbeats::new(location.is_shared()),
             changed,
             heeding,
@@ -130,41 +133,27 @@ impl Store {
         self.inner.now_ms(connection).await
     }
 
-    /// Runs `work` in one transaction, committed if it answers `Ok`. It runs to its end even if the caller goes away.
+    /// Runs `work` in a transaction, committed if it answers `Ok`. It runs to its end even if the caller goes away.
     async fn write<T, W>(&self, work: W) -> Result<T, Error>
     where
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
+        let told = self.inner.queue.join(work)?;
         let inner = Arc::clone(&self.inner);
-        let running = at_once(async move { inner.run(work).await });
-        let done = tokio::spawn(running.in_current_span()).await;
-        done.unwrap_or(Err(Error::Defect("a write panicked or was cut off by shutdown")))
+        let turn = at_once(async move { inner.take_turn().await });
+        tokio::spawn(turn.in_current_span());
+        told.await.unwrap_or(Err(Error::Defect("a write panicked or was cut off by shutdown")))
     }
 }
 
 // === impl Inner ===
 
 impl Inner {
-    async fn run<T, W>(&self, work: W) -> Result<T, Error>
-    where
-        W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>>,
-    {
+    async fn begin(&self) -> Result<Txn, Error> {
         let mut begun = self.database.begin().await?;
         let now_ms = self.now_ms(&mut begun).await?;
-        let mut txn = Txn::new(begun, &self.keys, now_ms, self.retention).await?;
-        match work(&mut txn).await {
-            Ok(answer) => {
-                if let Some(revision) = txn.finish().await? {
-                    self.changed.send_replace(revision);
-                }
-                Ok(answer)
-            }
-            Err(error) => {
-                txn.roll_back().await;
-                Err(error)
-            }
-        }
+        Txn::new(begun, &self.keys, now_ms, self.retention).await
     }
 
     async fn now_ms(&self, connection: &mut AnyConnection) -> Result<u64, Error> {

@@ -1,4 +1,4 @@
-//! One write transaction: the revision counter and its end.
+//! One write transaction: the revision counter, and what of it is kept.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use salvor_runtime::database::Transaction;
 use sqlx::{AnyConnection, Row};
 
 use super::Retention;
+use super::group::Member;
 use crate::error::Error;
 use crate::seal::KeyRing;
 
@@ -18,7 +19,11 @@ pub(crate) struct Txn {
     began_at: i64,
     compacted: i64,
     revision: i64,
+    /// Of the write at hand.
     dry: bool,
+    marked: bool,
+    /// Whether there is anything to commit.
+    kept: bool,
 }
 
 // === impl Txn ===
@@ -32,8 +37,20 @@ impl Txn {
     ) -> Result<Self, Error> {
         let (revision, compacted) = position(&mut inner).await?;
         let keys = Arc::clone(keys);
-        let (began_at, dry) = (revision, false);
-        Ok(Self { inner, keys, now_ms, retention, began_at, compacted, revision, dry })
+        let began_at = revision;
+        let (dry, marked, kept) = (false, false, false);
+        Ok(Self {
+            inner,
+            keys,
+            now_ms,
+            retention,
+            began_at,
+            compacted,
+            revision,
+            dry,
+            marked,
+            kept,
+        })
     }
 
     pub(super) fn connection(&mut self) -> &mut AnyConnection {
@@ -46,7 +63,7 @@ impl Txn {
         self.revision
     }
 
-    /// Undoes everything at the end, though the answer is given: `validate_only`.
+    /// Undoes the write at its end, though the answer is given: `validate_only`.
     pub(super) fn only_check(&mut self) {
         self.dry = true;
     }
@@ -56,10 +73,48 @@ impl Txn {
         salvor_proto::time::timestamp(self.now_ms)
     }
 
-    /// Commits. Answers the new revision if there is one.
+    /// Runs one of the writes that share the transaction, or the only one, and undoes it if it is not to be kept.
+    ///
+    /// # Errors
+    /// The transaction is lost, and all that was kept of it.
+    pub(super) async fn run(&mut self, member: &mut dyn Member, alone: bool) -> Result<(), Error> {
+        if !alone {
+            self.mark().await?;
+        }
+        let before = self.revision;
+        self.dry = false;
+        member.run(self).await;
+        if !self.dry && member.failed().is_none() {
+            self.kept = true;
+            return Ok(());
+        }
+        self.revision = before;
+        if alone {
+            // It ends without a commit.
+            return Ok(());
+        }
+        let undone = sqlx::raw_sql("ROLLBACK TO member").execute(self.connection()).await;
+        undone.map_err(|error| match member.failed() {
+            // It took the transaction with it.
+            Some(cause @ Error::Storage { .. }) => cause.shared(),
+            _ => error.into(),
+        })?;
+        Ok(())
+    }
+
+    /// What follows can be undone alone.
+    async fn mark(&mut self) -> Result<(), Error> {
+        let mark =
+            if self.marked { "RELEASE member; SAVEPOINT member" } else { "SAVEPOINT member" };
+        sqlx::raw_sql(mark).execute(self.connection()).await?;
+        self.marked = true;
+        Ok(())
+    }
+
+    /// Commits, if there is anything to keep. Answers the new revision if there is one.
     pub(super) async fn finish(mut self) -> Result<Option<i64>, Error> {
-        if self.dry {
-            self.roll_back().await;
+        if !self.kept {
+            self.inner.roll_back().await;
             return Ok(None);
         }
         let revision = (self.revision > self.began_at).then_some(self.revision);
@@ -72,10 +127,6 @@ impl Txn {
         }
         self.inner.commit().await?;
         Ok(revision)
-    }
-
-    pub(super) async fn roll_back(self) {
-        self.inner.roll_back().await;
     }
 
     /// Forgets superseded versions that are out of retention, an eighth of it at a time.
