@@ -11,6 +11,7 @@ pub mod channel;
 pub mod clock;
 pub mod config;
 pub mod database;
+pub mod lock;
 pub mod rpc;
 pub mod server;
 pub mod shutdown;
@@ -19,5 +20,6 @@ pub mod tls;
 
 pub use channel::TracedChannel;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use lock::{Lock, LockError};
 pub use server::Server;
 pub use shutdown::{Shutdown, Tasks};

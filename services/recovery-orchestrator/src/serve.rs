@@ -1,11 +1,14 @@
 //! Setting the service up, and adding it to a server.
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use salvor_proto::{
     FILE_DESCRIPTOR_SET, recovery::v1::recovery_service_server::RecoveryServiceServer,
 };
-use salvor_runtime::{Server, SystemClock, Tasks, channel, database::at_once};
+use salvor_runtime::{Lock, LockError, Server, SystemClock, Tasks, channel, database::at_once};
 
 use crate::{
     collect::World,
@@ -20,6 +23,18 @@ use crate::{
 /// Why an orchestrator cannot be set up. Nothing was begun then.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Its journal's file is another one's, and each would take the other's work for what a crash left.
+    #[error(
+        "the journal {} is in use: {source}. Nothing was begun. For several orchestrators on one journal give them a server: \
+         --database-url", path.display()
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be had.
+        #[source]
+        source: LockError,
+    },
     /// Its journal.
     #[error(transparent)]
     Journal(#[from] salvor_runtime::database::Error),
@@ -32,6 +47,8 @@ pub enum Error {
 #[derive(Debug, Clone)]
 pub struct Orchestrator {
     engine: Engine,
+    /// On the journal's file, as long as it is this process's.
+    _lock: Option<Arc<Lock>>,
 }
 
 impl Orchestrator {
@@ -41,6 +58,7 @@ impl Orchestrator {
     /// # Errors
     /// [`Error`]. An unreachable registry is not one of its reasons.
     pub async fn open(config: Config, tasks: Tasks) -> Result<Self, Error> {
+        let lock = config.journal.file().map(lock).transpose()?.map(Arc::new);
         let journal = at_once(Journal::open(&config.journal, config.crash_after_append)).await?;
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::new(SystemClock);
@@ -51,7 +69,7 @@ impl Orchestrator {
         engine.sweep();
         engine.forget();
         schedule::start(engine.clone(), clock, schedule, &tasks);
-        Ok(Self { engine })
+        Ok(Self { engine, _lock: lock })
     }
 
     /// Adds the service, and its descriptors, to a server.
@@ -64,4 +82,9 @@ impl Orchestrator {
                 .max_encoding_message_size(limits.encode_bytes)
         })
     }
+}
+
+fn lock(journal: &Path) -> Result<Lock, Error> {
+    let beside = journal.with_extension("lock");
+    Lock::take(&beside).map_err(|source| Error::InUse { path: journal.into(), source })
 }

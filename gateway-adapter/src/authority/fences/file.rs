@@ -1,12 +1,10 @@
 //! `fences.db`: one row for each sandbox, and one that names the file.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use salvor_runtime::database::{Database, Failure, Location, Migration, Options, at_once};
+use salvor_runtime::{Lock, LockError};
 use sqlx::Row;
 
 const MIGRATIONS: &[Migration] = &[Migration {
@@ -46,7 +44,7 @@ pub(super) struct Kept {
 pub(super) struct File {
     database: Database,
     /// Locked as long as it is open.
-    _lock: fs::File,
+    _lock: Lock,
 }
 
 // === impl File ===
@@ -54,7 +52,10 @@ pub(super) struct File {
 impl File {
     /// Opens or makes it, and reads all of it.
     pub(super) async fn open(directory: &Path) -> Result<(Self, Kept), Trouble> {
-        let lock = lock(directory)?;
+        let lock = Lock::take(&directory.join("adapter.lock")).map_err(|error| match error {
+            LockError::InUse => Trouble::InUse,
+            LockError::Io(error) => Trouble::Unusable(error.to_string()),
+        })?;
         let options = Options { readers: 1, ..Options::default() };
         at_once(async {
             let file = Location::File(directory.join("fences.db"));
@@ -134,20 +135,6 @@ impl File {
             transaction.commit().await
         };
         at_once(kept).await.map_err(|error| trouble(&error))
-    }
-}
-
-fn lock(directory: &Path) -> Result<fs::File, Trouble> {
-    let unusable = |error: io::Error| Trouble::Unusable(error.to_string());
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(unusable)?;
-    let path = directory.join("adapter.lock");
-    let mut options = OpenOptions::new();
-    let lock = options.create(true).truncate(false).write(true).mode(0o600).open(path);
-    let lock = lock.map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(Trouble::InUse),
-        Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 

@@ -34,6 +34,18 @@ pub(crate) struct Start {
 impl Start {
     /// Starts one, and waits until it listens.
     pub(crate) async fn process(&self) -> Process {
+        Process::start(self.command(), self.log).await
+    }
+
+    /// Starts one that is to refuse. Answers what it says.
+    pub(crate) async fn refused(&self) -> String {
+        let mut command = self.command();
+        let ended = command.args(["--listen", "127.0.0.1:0"]).output().await.unwrap();
+        assert!(!ended.status.success());
+        String::from_utf8(ended.stderr).unwrap()
+    }
+
+    fn command(&self) -> Command {
         let settle = self.settle.as_millis().to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_salvor-recovery-orchestrator"));
         command
@@ -56,6 +68,6 @@ impl Start {
         if let Some(endpoint) = &self.otlp {
             command.args(["--otlp-endpoint", endpoint]);
         }
-        Process::start(command, self.log).await
+        command
     }
 }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 use salvor_devgateway::{Effect, Fault};
-use salvor_testkit::wait::PATIENCE;
+use salvor_testkit::{store::skipped_on_a_server, wait::PATIENCE};
 
 use crate::{
     scene::{Case, Scene, VICTIM},
@@ -64,4 +64,20 @@ async fn stopped_with_a_request_that_never_arrived_it_asks_again_under_a_new_lea
     for (case, method) in [(Case::Stale, "CreateSandbox"), (Case::Rebuild, "DeleteSandbox")] {
         Box::pin(stopped_during(case, method, Effect::Drop)).await;
     }
+}
+
+/// A second one on the same file would take the first one's work for what a crash left.
+#[tokio::test]
+async fn a_second_orchestrator_on_one_journal_file_is_refused() {
+    if skipped_on_a_server("a journal's file is one process's") {
+        return;
+    }
+    let (scene, process, _) = Box::pin(Scene::open(Case::Stale, None)).await;
+    let refused = scene.start.refused().await;
+    assert!(refused.contains("is in use: another process uses it"), "{refused}");
+    assert!(refused.contains("--database-url"), "{refused}");
+    process.kill().await;
+    let mut scene = scene;
+    scene.begin(None).await.kill().await;
+    scene.fleet.stop().await;
 }

@@ -55,7 +55,7 @@ impl Place {
 
 /// A running registry. Dropped, it is killed.
 pub(crate) struct Process {
-    process: process::Process,
+    running: process::Process,
     pub(crate) address: SocketAddr,
     pub(crate) client: Client,
 }
@@ -84,18 +84,18 @@ impl Process {
     ) -> Self {
         let mut command = place.registry(program);
         command.envs(environment);
-        let process = process::Process::start(command, "info").await;
-        let (address, client) = (process.address, client_of(&process.url()));
-        Self { process, address, client }
+        let running = process::Process::start(command, "info").await;
+        let (address, client) = (running.address, client_of(&running.url()));
+        Self { running, address, client }
     }
 
     /// A client with a connection of its own.
     pub(crate) fn another_client(&self) -> Client {
-        client_of(&self.process.url())
+        client_of(&self.running.url())
     }
 
     pub(crate) fn has_logged(&self, text: &str) -> bool {
-        self.process.has_logged(text)
+        self.running.has_logged(text)
     }
 
     /// All sandboxes.
@@ -106,12 +106,12 @@ impl Process {
 
     /// SIGKILL: nothing is tidied up.
     pub(crate) async fn kill(self) {
-        self.process.kill().await;
+        self.running.kill().await;
     }
 
     /// Waits until it has ended by itself, by SIGKILL.
     pub(crate) async fn died(self) {
-        self.process.died().await;
+        self.running.died().await;
     }
 }
 
