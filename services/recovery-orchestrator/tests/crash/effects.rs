@@ -39,7 +39,7 @@ async fn an_effect_that_was_done_and_never_answered_is_not_done_again() {
         (Case::Rebuild, "DeleteSandbox"),
         (Case::Rebuild, "CreateSandbox"),
     ] {
-        killed_during(case, method, Effect::HangAfter).await;
+        Box::pin(killed_during(case, method, Effect::HangAfter)).await;
     }
 }
 
@@ -52,7 +52,7 @@ async fn an_effect_that_comes_late_is_not_done_twice() {
         (Case::Destroy, "DeleteSandbox"),
         (Case::Rebuild, "CreateSandbox"),
     ] {
-        killed_during(case, method, Effect::Delay { millis: 700 }).await;
+        Box::pin(killed_during(case, method, Effect::Delay { millis: 700 })).await;
     }
 }
 
