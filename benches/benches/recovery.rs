@@ -86,17 +86,7 @@ fn seed() -> Seed {
 async fn recover(fleet: &Fleet, sandbox: &str) -> Result<String> {
     let name = Fleet::name("lab", sandbox);
     let span = info_span!(target: "salvor_benches", parent: None, "caller");
-    let asked = async {
-        let mut recovery = fleet.recover(&name, pb::RecoveryPath::Rebuild).await?;
-        // One wait is bounded by the time that a test is given.
-        for _ in 0..10 {
-            if recovery.done {
-                break;
-            }
-            recovery = fleet.wait(&recovery.name).await?;
-        }
-        anyhow::Ok(recovery)
-    };
+    let asked = fleet.recover_to_the_end(&name, pb::RecoveryPath::Rebuild);
     let recovery = asked.instrument(span).await?;
     ensure!(recovery.state() == State::Succeeded, "{recovery:#?}");
     Ok(recovery.trace_id)

@@ -56,6 +56,10 @@ pub struct Options {
     pub mutation_timeout: Duration,
     /// Recoveries at work at once.
     pub max_running: usize,
+    /// How many the journal goes back.
+    pub keep_recoveries: u32,
+    /// Keep everything in files, even if the tests use a server.
+    pub files: bool,
     /// Give the adapter a repository for snapshots.
     pub snapshots: bool,
     /// For how long what no snapshot needs any more stays when space is reclaimed.
@@ -83,6 +87,8 @@ impl Default for Options {
             undetermined_timeout: Duration::from_secs(2),
             mutation_timeout: Duration::from_secs(10),
             max_running: 64,
+            keep_recoveries: 100_000,
+            files: false,
             snapshots: false,
             reclaim: Reclaim::default(),
             schedule: Duration::ZERO,
@@ -137,8 +143,9 @@ impl Fleet {
     /// Something does not start.
     pub async fn start(options: Options) -> Result<Self> {
         let dir = tempfile::tempdir().context("no temporary directory")?;
-        let registry_store = Store::new(&dir.path().join("registry"), "registry");
-        let journal_store = Store::new(&dir.path().join("orchestrator"), "journal");
+        let store = if options.files { Store::in_file } else { Store::new };
+        let registry_store = store(&dir.path().join("registry"), "registry");
+        let journal_store = store(&dir.path().join("orchestrator"), "journal");
         let records = registry_store.location();
         let mut registry_processes = Vec::new();
         for _ in 0..options.registries {

@@ -52,16 +52,16 @@ impl Store {
         reason = "a test that is told to use a server must not use a file"
     )]
     pub fn new(directory: &Path, name: &str) -> Self {
-        let Some(server) = postgres() else {
-            return Self {
-                location: Location::File(directory.join(format!("{name}.db"))),
-                server: None,
-            };
-        };
+        let Some(server) = postgres() else { return Self::in_file(directory, name) };
         let url: ServerUrl = server.parse().expect("the URL of a Postgres server");
         let schema = format!("t_{name}_{}", Uuid::new_v4().simple());
         let schema: Schema = schema[..schema.len().min(48)].parse().expect("a schema's name");
         Self { location: Location::Server { url, schema }, server: Some(server) }
+    }
+
+    /// `name.db` in `directory`, whatever the environment names.
+    pub fn in_file(directory: &Path, name: &str) -> Self {
+        Self { location: Location::File(directory.join(format!("{name}.db"))), server: None }
     }
 
     /// Where it is.

@@ -84,6 +84,22 @@ impl Fleet {
         self.wait(&recovery.name).await
     }
 
+    /// Asks for a recovery, and waits until it has ended, however long that takes and however often it is parked.
+    ///
+    /// # Errors
+    /// As the service says; INTERNAL when there was nothing to do.
+    pub async fn recover_to_the_end(
+        &self,
+        name: &str,
+        path: pb::RecoveryPath,
+    ) -> Result<pb::Recovery, Status> {
+        let mut recovery = self.recover(name, path).await?;
+        while !recovery.done {
+            recovery = self.wait(&recovery.name).await?;
+        }
+        Ok(recovery)
+    }
+
     /// Waits until a recovery has ended or is parked.
     ///
     /// # Errors

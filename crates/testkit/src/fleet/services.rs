@@ -157,6 +157,7 @@ pub(super) async fn start_orchestrator(
     config.park_retry = options.park_retry;
     config.undetermined_timeout = options.undetermined_timeout;
     config.max_running = options.max_running;
+    config.keep_recoveries = options.keep_recoveries;
     config.schedule.poll = options.schedule;
     config.readiness_timeout = Duration::from_secs(2);
     let shutdown = Shutdown::new();

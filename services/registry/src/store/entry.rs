@@ -135,20 +135,24 @@ impl Txn {
         }
         let bookkeeping = ["etag", "revision", "generation", "update_time"];
         let message = patch(&copy.message, &stripped(&after), &bookkeeping)?;
-        self.restore_material(&copy).await?;
-        let (is_default, reclaimed) = self.settle_default(&snapshot, present.as_ref()).await?;
         let mut next = Version::new(&after, message);
+        self.restore_material(&mut next, &copy).await?;
+        let (is_default, reclaimed) = self.settle_default(&snapshot, present.as_ref()).await?;
         next.is_default = is_default;
         let stored = self.put(next, revision).await?.sandbox(&self.keys)?;
         Ok((stored, reclaimed))
     }
 
-    async fn restore_material(&mut self, copy: &EntryCopy) -> Result<(), Error> {
+    async fn restore_material(
+        &mut self,
+        version: &mut Version,
+        copy: &EntryCopy,
+    ) -> Result<(), Error> {
         for field in Field::ALL {
             let copied = copy.material.iter().find(|material| material.field == field.as_str());
             match copied {
-                Some(copied) => self.put_material(&copy.uid, &copied.material(field)).await?,
-                None => self.drop_material(&copy.uid, field).await?,
+                Some(copied) => self.put_material(version, &copied.material(field)).await?,
+                None => self.drop_material(version, field).await?,
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, Row};
 
-use super::{Store, Txn, leases, row};
+use super::{Store, Txn, Version, leases, row};
 use crate::error::Error;
 use crate::seal::{self, KeyRing, Sealed};
 use salvor_proto::registry::v1::{Policy, Sandbox, Spec};
@@ -40,29 +40,30 @@ impl Field {
 // === impl Txn ===
 
 impl Txn {
-    /// Seals `content` as that field of the record `uid`, in place of what was there.
+    /// Seals `content` as that field of the record that `version` is of, in place of what was there.
     pub(super) async fn seal(
         &mut self,
-        uid: &str,
+        version: &mut Version,
         field: Field,
         content: &[u8],
     ) -> Result<(), Error> {
         let sha256 = hex::encode(Sha256::digest(content));
-        let sealed = self.keys.seal(&context(uid, field, &sha256), content)?;
-        self.put_material(uid, &Material { field, sha256, sealed }).await
+        let sealed = self.keys.seal(&context(&version.uid, field, &sha256), content)?;
+        self.put_material(version, &Material { field, sha256, sealed }).await
     }
 
     pub(super) async fn put_material(
         &mut self,
-        uid: &str,
+        version: &mut Version,
         material: &Material,
     ) -> Result<(), Error> {
+        version.sealed_with(material.field, Some(&material.sealed.key_id));
         sqlx::query(
             "INSERT INTO material (uid, field, key_id, sha256, sealed) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (uid, field) DO UPDATE SET key_id = excluded.key_id, \
              sha256 = excluded.sha256, sealed = excluded.sealed",
         )
-        .bind(uid)
+        .bind(&version.uid)
         .bind(material.field.as_str())
         .bind(&material.sealed.key_id)
         .bind(&material.sha256)
@@ -72,9 +73,14 @@ impl Txn {
         Ok(())
     }
 
-    pub(super) async fn drop_material(&mut self, uid: &str, field: Field) -> Result<(), Error> {
+    pub(super) async fn drop_material(
+        &mut self,
+        version: &mut Version,
+        field: Field,
+    ) -> Result<(), Error> {
+        version.sealed_with(field, None);
         sqlx::query("DELETE FROM material WHERE uid = $1 AND field = $2")
-            .bind(uid)
+            .bind(&version.uid)
             .bind(field.as_str())
             .execute(self.connection())
             .await?;

@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use super::Txn;
+use super::material::Field;
 use crate::error::Error;
 use crate::seal::KeyRing;
 
@@ -61,6 +62,25 @@ impl Version {
             spec_key: None,
             policy_key: None,
         }
+    }
+
+    /// The one that is to be written after this one. What is sealed stays, until it is said otherwise.
+    pub(super) fn followed_by(&self, sandbox: &Sandbox, message: Vec<u8>) -> Self {
+        Self {
+            is_default: self.is_default,
+            spec_key: self.spec_key.clone(),
+            policy_key: self.policy_key.clone(),
+            ..Self::new(sandbox, message)
+        }
+    }
+
+    /// With which key that field of it is sealed, if at all.
+    pub(super) fn sealed_with(&mut self, field: Field, key: Option<&str>) {
+        let kept = match field {
+            Field::Spec => &mut self.spec_key,
+            Field::Policy => &mut self.policy_key,
+        };
+        *kept = key.map(Into::into);
     }
 
     /// The same as it is once stored under `revision`.
@@ -156,7 +176,7 @@ impl Txn {
         }
     }
 
-    /// Makes `version` the present one of its name, under `revision`.
+    /// Makes `version` the present one of its name, under `revision`. What is sealed of it is stored already.
     pub(super) async fn put(
         &mut self,
         mut version: Version,
@@ -188,8 +208,6 @@ impl Txn {
         .bind(&version.message)
         .execute(self.connection())
         .await?;
-        self.current(&version.name)
-            .await?
-            .ok_or(Error::Defect("a version just written is not there"))
+        Ok(version)
     }
 }

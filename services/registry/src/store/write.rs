@@ -90,9 +90,9 @@ impl Txn {
         sandbox.state = State::Active.into();
         sandbox.create_time = Some(self.now());
         sandbox.update_time = Some(self.now());
-        self.store_contents(&sandbox.uid, contents, None).await?;
         let message = sandbox.encode_to_vec();
         let mut version = Version::new(&sandbox, bounded(message)?);
+        self.store_contents(&mut version, contents, None).await?;
         version.is_default = claim_default && self.default().await?.is_none();
         let stored = self.put(version, revision).await?.sandbox(&self.keys)?;
         self.remember(request.as_ref(), &stored).await?;
@@ -119,11 +119,10 @@ impl Txn {
         let revision = self.next_revision();
         after.generation = before.generation + i64::from(intends_otherwise(&before, &after));
         self.stamp(&mut after, revision);
-        self.store_contents(&version.uid, contents, Some(&mask)).await?;
         let fields: Vec<&str> = mask.names().chain(BOOKKEEPING).collect();
         let message = bounded(patch(&version.message, &stripped(&after), &fields)?)?;
-        let mut next = Version::new(&after, message);
-        next.is_default = version.is_default;
+        let mut next = version.followed_by(&after, message);
+        self.store_contents(&mut next, contents, Some(&mask)).await?;
         let stored = self.put(next, revision).await?.sandbox(&self.keys)?;
         self.remember(request.as_ref(), &stored).await?;
         Ok(stored)
@@ -142,12 +141,12 @@ impl Txn {
         self.stamp(&mut after, revision);
         after.state = State::Destroyed.into();
         after.delete_time = Some(self.now());
-        for field in Secret::ALL {
-            self.drop_material(&version.uid, field).await?;
-        }
         let message = patch(&version.message, &stripped(&after), &BOOKKEEPING)?;
-        let stored =
-            self.put(Version::new(&after, message), revision).await?.sandbox(&self.keys)?;
+        let mut next = Version::new(&after, message);
+        for field in Secret::ALL {
+            self.drop_material(&mut next, field).await?;
+        }
+        let stored = self.put(next, revision).await?.sandbox(&self.keys)?;
         self.remember(delete.request.as_ref(), &stored).await?;
         Ok(stored)
     }
@@ -162,7 +161,7 @@ impl Txn {
     /// Seals what came, and drops what the mask takes away.
     async fn store_contents(
         &mut self,
-        uid: &str,
+        version: &mut Version,
         contents: Contents,
         mask: Option<&Mask>,
     ) -> Result<(), Error> {
@@ -175,8 +174,8 @@ impl Txn {
                 continue;
             }
             match content {
-                Content::Bytes(bytes) => self.seal(uid, secret, &bytes).await?,
-                Content::Absent => self.drop_material(uid, secret).await?,
+                Content::Bytes(bytes) => self.seal(version, secret, &bytes).await?,
+                Content::Absent => self.drop_material(version, secret).await?,
                 Content::Echo(_) => {}
             }
         }

@@ -96,16 +96,17 @@ async fn writes_that_wait_are_done_in_order_with_one_commit() {
     let (store, _place, _directory) = store().await;
     let mut changed = store.subscribe();
     let waiting: Vec<_> =
-        (0..TOGETHER + 1).map(|at| join(&store, &format!("s{at:04}"), End::Keep)).collect();
+        (0..=TOGETHER).map(|at| join(&store, &format!("s{at:04}"), End::Keep)).collect();
+    let together = i64::try_from(TOGETHER).unwrap();
     store.inner.take_turn().await;
-    assert_eq!(*changed.borrow_and_update(), TOGETHER as i64);
+    assert_eq!(*changed.borrow_and_update(), together);
     store.inner.take_turn().await;
-    for (at, waiting) in waiting.into_iter().enumerate() {
-        assert_eq!(told(waiting).await, Ok(at as i64 + 1));
+    for (revision, waiting) in (1..).zip(waiting) {
+        assert_eq!(told(waiting).await, Ok(revision));
     }
     let (names, revision) = kept(&store).await;
     assert!(names.is_sorted());
-    assert_eq!((names.len(), revision), (TOGETHER + 1, TOGETHER as i64 + 1));
+    assert_eq!((names.len(), revision), (TOGETHER + 1, together + 1));
 }
 
 #[tokio::test]
