@@ -30,14 +30,16 @@ pub struct Process {
     pub address: SocketAddr,
 }
 
-/// A binary of the workspace, beside the test's own: `cargo test --workspace` builds them all.
+/// A binary of the workspace, beside the test's own or this binary: `cargo test --workspace` builds them all.
 ///
 /// # Panics
 /// It was not built.
 #[expect(clippy::expect_used, reason = "a test without its program fails")]
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    let path = test.ancestors().nth(2).expect("target/debug/deps").join(name);
+    let mut folders = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let path = folders.clone().find(|path| path.is_file()).or_else(|| folders.next());
+    let path = path.expect("target/debug/deps");
     assert!(path.is_file(), "{} is not there: run cargo build --workspace first", path.display());
     path
 }

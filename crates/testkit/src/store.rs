@@ -47,16 +47,24 @@ impl Store {
     ///
     /// # Panics
     /// The environment names no proper server.
+    pub fn new(directory: &Path, name: &str) -> Self {
+        Self::on(postgres().as_deref(), directory, name)
+    }
+
+    /// The same on a server that is given, if one is.
+    ///
+    /// # Panics
+    /// It is no proper server.
     #[expect(
         clippy::expect_used,
         reason = "a test that is told to use a server must not use a file"
     )]
-    pub fn new(directory: &Path, name: &str) -> Self {
-        let Some(server) = postgres() else { return Self::in_file(directory, name) };
+    pub fn on(server: Option<&str>, directory: &Path, name: &str) -> Self {
+        let Some(server) = server else { return Self::in_file(directory, name) };
         let url: ServerUrl = server.parse().expect("the URL of a Postgres server");
         let schema = format!("t_{name}_{}", Uuid::new_v4().simple());
         let schema: Schema = schema[..schema.len().min(48)].parse().expect("a schema's name");
-        Self { location: Location::Server { url, schema }, server: Some(server) }
+        Self { location: Location::Server { url, schema }, server: Some(server.to_owned()) }
     }
 
     /// `name.db` in `directory`, whatever the environment names.
