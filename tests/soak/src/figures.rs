@@ -40,7 +40,9 @@ impl Series {
     /// A tenth of the time is warm-up, of the whole and, up to a minute, of each process.
     pub(crate) fn row(&self, length: Duration) -> Option<Row> {
         let (length, warm) = (length.as_secs_f64(), length.as_secs_f64() / 10.0);
-        let kept: Vec<_> = self.0.iter().filter(|point| point.at >= warm).copied().collect();
+        // The drain is no load.
+        let loaded = self.0.iter().filter(|point| (warm..=length).contains(&point.at));
+        let kept: Vec<_> = loaded.copied().collect();
         let quarter = (length - warm) / 4.0;
         let mean = |from: f64, to: f64| {
             let within = kept.iter().filter(|point| (from..to).contains(&point.at));

@@ -1,6 +1,6 @@
 //! Everything that runs: gateways in this process, services as processes, their stores.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{Config, Control, DevGateway, Dialect, Running, user::User};
@@ -58,8 +58,11 @@ impl Plant {
         for part in ["registry", "orchestrator", "logs"] {
             fs::create_dir_all(path.join(part))?;
         }
-        fs::write(path.join("seal.key"), "ab".repeat(32))?;
-        fs::write(path.join("snapshots.key"), "soak")?;
+        for (key, content) in [("seal.key", "ab".repeat(32)), ("snapshots.key", "soak".to_owned())]
+        {
+            fs::write(path.join(key), content)?;
+            fs::set_permissions(path.join(key), fs::Permissions::from_mode(0o600))?;
+        }
         let server = options.server().map(ToOwned::to_owned);
         anyhow::ensure!(server.is_some() || options.replicas() == 1, "replicas need --postgres");
         let stores = [("registry", "registry"), ("orchestrator", "journal")]
