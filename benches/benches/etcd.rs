@@ -21,7 +21,8 @@ const VALUE: usize = 2_000;
 #[tokio::main]
 async fn main() -> Result<()> {
     conditions("durable compare-and-swap: a single etcd, and the registry on SQLite, in turn");
-    let fleet = Fleet::start(Options { orchestrator: false, ..Options::default() }).await?;
+    let fleet =
+        Fleet::start(Options { orchestrator: false, files: true, ..Options::default() }).await?;
     let Some(etcd) = Etcd::start(&fleet.dir().join("etcd")).await? else {
         println!("etcd is not installed (Debian package etcd-server)");
         return Ok(());

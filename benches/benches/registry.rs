@@ -21,7 +21,8 @@ const PAGE: usize = 4096 + 24;
 #[tokio::main]
 async fn main() -> Result<()> {
     conditions("registry over loopback, SQLite in WAL mode with synchronous=FULL");
-    let fleet = Fleet::start(Options { orchestrator: false, ..Options::default() }).await?;
+    let fleet =
+        Fleet::start(Options { orchestrator: false, files: true, ..Options::default() }).await?;
     let before = disk(fleet.dir())?;
     let mut records = Vec::new();
     for index in 0..RECORDS {

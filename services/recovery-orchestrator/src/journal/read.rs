@@ -150,18 +150,11 @@ impl Journal {
         filter: &RecoveryFilter,
         before: Option<&(u64, String)>,
     ) -> Result<Vec<AnyRow>, Error> {
-        let open = if filter.open_only { schema::OPEN } else { "1 = 1" };
-        // Each walks an index of its own.
-        let whose = if filter.sandbox.is_some() { "sandbox = $1" } else { "$1 IS NULL" };
-        let sql = format!(
-            "{} WHERE {open} AND {whose}
-             AND ($2 IS NULL OR (created_ms, name) < ($2, $3))
-             ORDER BY created_ms DESC, name DESC LIMIT $4",
-            schema::SELECT_RECOVERY
-        );
+        let sql = schema::page(filter.open_only, filter.sandbox.is_some());
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(filter.sandbox.as_ref().map(ToString::to_string))
-            .bind(before.map(|(ms, _)| super::signed(*ms)))
+            // The newest ones are before the end of time.
+            .bind(before.map_or(i64::MAX, |(ms, _)| super::signed(*ms)))
             .bind(before.map_or("", |(_, name)| name.as_str()))
             .bind(i64::from(filter.limit))
             .fetch_all(self.db.readers());

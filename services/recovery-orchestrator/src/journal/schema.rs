@@ -39,8 +39,16 @@ pub(super) const SELECT_RECOVERY: &str = "
     SELECT name, sandbox, request_id, plan, evidence, traceparent, allowed, created_ms
     FROM recoveries";
 
+/// Those before a place, the newest first: all, or those of one sandbox. Each walks an index of its own, from that place on.
+pub(super) fn page(open_only: bool, of_one: bool) -> String {
+    // Allowed, and without an end.
+    let open = if open_only { "ended = 0" } else { "1 = 1" };
+    let whose = if of_one { "sandbox = $1" } else { "$1 IS NULL" };
+    format!(
+        "{SELECT_RECOVERY} WHERE {open} AND {whose} AND (created_ms, name) < ($2, $3)
+         ORDER BY created_ms DESC, name DESC LIMIT $4"
+    )
+}
+
 pub(super) const SELECT_EVENTS: &str = "
     SELECT seq, at_ms, event, terminal FROM journal WHERE recovery = $1 ORDER BY seq";
-
-/// Allowed, and without an end.
-pub(super) const OPEN: &str = "ended = 0";

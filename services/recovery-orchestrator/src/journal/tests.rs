@@ -333,3 +333,22 @@ async fn what_ended_long_ago_is_forgotten_whole_and_what_is_open_stays() {
     assert_eq!(rows, i64::try_from(expected.len()).unwrap());
     assert!(!journal.forget_beyond(20).await.unwrap());
 }
+
+#[tokio::test]
+async fn a_page_begins_in_an_index_however_deep_it_is() {
+    if skipped_on_a_server("it explains itself as SQLite does") {
+        return;
+    }
+    let dir = place();
+    let journal = journal(&dir).await;
+    for (open_only, of_one, search) in [
+        (false, false, "recoveries_by_time ((created_ms,name)<(?,?))"),
+        (false, true, "recoveries_by_sandbox (sandbox=? AND created_ms<?)"),
+        (true, false, "recoveries_open ((created_ms,name)<(?,?))"),
+    ] {
+        let plan = format!("EXPLAIN QUERY PLAN {}", schema::page(open_only, of_one));
+        let rows = sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(journal.db.readers()).await;
+        let step: String = sqlx::Row::get(&rows.unwrap()[0], 3);
+        assert!(step.contains(search), "{step}");
+    }
+}
