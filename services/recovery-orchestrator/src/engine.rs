@@ -264,6 +264,10 @@ impl Engine {
         };
         match &stopped {
             Ok(stopped) => info!(recovery = %run.name(), ?stopped, "recovery left the runner"),
+            // As it should be: whoever took it over goes on with it.
+            Err(error) if error.reason() == "JOURNAL_CONFLICT" => {
+                info!(recovery = %run.name(), %error, "recovery left the runner");
+            }
             Err(error) => error!(recovery = %run.name(), %error, "recovery left the runner"),
         }
         if !matches!(stopped, Ok(Stopped::Finished)) {

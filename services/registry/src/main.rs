@@ -34,6 +34,14 @@ struct Args {
         default_value_t = 10_000
     )]
     change_log_retention: u32,
+    /// Calls with a request id whose first answer is remembered
+    #[arg(
+        long,
+        env = "SALVOR_REGISTRY_REQUEST_RETENTION",
+        value_name = "COUNT",
+        default_value_t = 20_000
+    )]
+    request_retention: u32,
 }
 
 impl Args {
@@ -41,6 +49,7 @@ impl Args {
         let mut config = Config::new(self.data.directory());
         config.database = self.database.location(&self.data, "registry")?;
         config.change_log_retention = self.change_log_retention;
+        config.request_retention = self.request_retention;
         if let Some(path) = self.seal_key_file.clone() {
             config.keys = KeySource::File { path, create: false };
         } else if let Ok(keys) = std::env::var("SALVOR_SEAL_KEY") {
