@@ -65,8 +65,9 @@ struct Hand {
 /// # Errors
 /// The world itself failed: a service did not start, or what it came to could not be read.
 pub fn run(script: &Script) -> Result<History> {
-    let ears = take_over_process(script.seed)?;
+    // Before the world has begun: another process that runs the same one would find the same names taken, and draw others.
     let dir = scratch()?;
+    let ears = take_over_process(script.seed)?;
     let (hand, mut sim, found) = build(script, dir.path());
     let mut acts = script.acts.iter().peekable();
     let mut begun = None;

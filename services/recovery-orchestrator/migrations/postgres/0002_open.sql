@@ -8,6 +8,10 @@ CREATE INDEX recoveries_open_by_sandbox ON recoveries (sandbox) WHERE ended = 0;
 -- The newest lease under which it was taken up: what runs under an older one appends nothing any more.
 ALTER TABLE recoveries ADD COLUMN fence BIGINT NOT NULL DEFAULT 0;
 
+-- In the order in which they are listed.
+DROP INDEX decisions_by_sandbox;
+CREATE INDEX decisions_of_sandbox ON decisions (sandbox, rowid);
+
 CREATE TABLE cancellations (
     recovery TEXT COLLATE "C" PRIMARY KEY REFERENCES recoveries (name),
     asked_ms BIGINT NOT NULL

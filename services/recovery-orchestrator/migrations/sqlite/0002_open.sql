@@ -14,6 +14,10 @@ END;
 -- The newest lease under which it was taken up: what runs under an older one appends nothing any more.
 ALTER TABLE recoveries ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
 
+-- In the order in which they are listed.
+DROP INDEX decisions_by_sandbox;
+CREATE INDEX decisions_of_sandbox ON decisions (sandbox);
+
 CREATE TABLE cancellations (
     recovery TEXT PRIMARY KEY REFERENCES recoveries (name),
     asked_ms INTEGER NOT NULL

@@ -234,14 +234,7 @@ impl Journal {
         of_one: bool,
         after: i64,
     ) -> Result<Vec<AnyRow>, Error> {
-        let column = if of_one { "d.recovery" } else { "d.sandbox" };
-        let sql = format!(
-            "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, d.decision, d.span_id,
-                    r.name, r.request_id, r.plan, r.evidence, r.traceparent, r.created_ms
-             FROM decisions d JOIN recoveries r ON r.name = d.recovery
-             WHERE {column} = $1 AND d.rowid > $2 AND ($3 = 0 OR d.allowed = 0)
-             ORDER BY d.rowid LIMIT $4"
-        );
+        let sql = schema::decisions(of_one);
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(&filter.parent)
             .bind(after)

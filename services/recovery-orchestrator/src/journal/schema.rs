@@ -52,3 +52,15 @@ pub(super) fn page(open_only: bool, of_one: bool) -> String {
 
 pub(super) const SELECT_EVENTS: &str = "
     SELECT seq, at_ms, event, terminal FROM journal WHERE recovery = $1 ORDER BY seq";
+
+/// Decisions of one recovery or of one sandbox (`$1`), after the row `$2`, refusals alone if `$3` is not 0, so many (`$4`).
+pub(super) fn decisions(of_one_recovery: bool) -> String {
+    let column = if of_one_recovery { "d.recovery" } else { "d.sandbox" };
+    format!(
+        "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, d.decision, d.span_id,
+                r.name, r.request_id, r.plan, r.evidence, r.traceparent, r.created_ms
+         FROM decisions d JOIN recoveries r ON r.name = d.recovery
+         WHERE {column} = $1 AND d.rowid > $2 AND ($3 = 0 OR d.allowed = 0)
+         ORDER BY d.rowid LIMIT $4"
+    )
+}

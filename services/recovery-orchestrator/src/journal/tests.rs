@@ -351,4 +351,9 @@ async fn a_page_begins_in_an_index_however_deep_it_is() {
         let step: String = sqlx::Row::get(&rows.unwrap()[0], 3);
         assert!(step.contains(search), "{step}");
     }
+    let plan = format!("EXPLAIN QUERY PLAN {}", schema::decisions(false));
+    let rows = sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(journal.db.readers()).await;
+    let steps: Vec<String> = rows.unwrap().iter().map(|row| sqlx::Row::get(row, 3)).collect();
+    assert!(steps[0].contains("decisions_of_sandbox (sandbox=? AND rowid>?)"), "{steps:?}");
+    assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{steps:?}");
 }
