@@ -276,14 +276,19 @@ async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {
     let mut trio = Box::pin(Trio::open(Case::Rebuild, None)).await;
     let control = trio.scene.fleet.gateway("lab").control.clone();
     // Until the snapshot is there, there is a way back.
-    control.fault(Fault::on("ExecSandbox", Effect::Delay { millis: 500 }));
+    control.fault(Fault::on("ExecSandbox", Effect::Delay { millis: 1_000 }));
     trio.scene.ask().await.unwrap();
     let open = trio.scene.recoveries().await.remove(0);
     trio.orchestrators.rotate_left(1);
     let elsewhere: Vec<_> = trio.orchestrators[..2].iter().map(|process| process.address).collect();
     trio.scene.fleet.use_orchestrators(&elsewhere).unwrap();
-    let request = pb::CancelRecoveryRequest { name: open.name.clone() };
-    trio.scene.fleet.recovery.clone().cancel_recovery(request).await.unwrap();
+    // Not before it has claimed the record.
+    until("it is asked to go back", || {
+        let mut recovery = trio.scene.fleet.recovery.clone();
+        let request = pb::CancelRecoveryRequest { name: open.name.clone() };
+        async move { recovery.cancel_recovery(request).await.ok() }
+    })
+    .await;
     let ended = trio.scene.fleet.wait(&open.name).await.unwrap();
     assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
     assert_eq!(ended.failure.unwrap().reason, "CANCELLED");
