@@ -23,6 +23,7 @@ use salvor_core::{
 };
 use salvor_proto::{Error, error::Code};
 use salvor_runtime::database::{Database, Failure, Heeding, Location, Options, Word};
+use sqlx::error::DatabaseError;
 
 use crate::words::NextStep;
 
@@ -136,7 +137,7 @@ impl Journal {
             .bind(signed(header.created_ms))
             .execute(&mut *tx)
             .await
-            .map_err(|e| storage(Untouched::Request, &e))?;
+            .map_err(|error| reused(header, &error))?;
         for (index, decision) in header.plan.decisions.iter().enumerate() {
             sqlx::query(schema::INSERT_DECISION)
                 .bind(header.name.as_str())
@@ -214,6 +215,18 @@ impl Journal {
         }
         self.changes.tell(recovery.as_str());
     }
+}
+
+/// Names are drawn; what is there already is the request's id, which another call took in between.
+fn reused(header: &Header, error: &sqlx::Error) -> Error {
+    let taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
+    if !taken {
+        return storage(Untouched::Request, error);
+    }
+    let id = header.request_id.as_deref().unwrap_or_default();
+    let message =
+        format!("request_id {id} was used meanwhile, for another request; nothing was begun");
+    Error::new(Code::Invalid, "REQUEST_ID_REUSED", message).next_step(NextStep::FreshId.of(""))
 }
 
 /// The journal as a test wants it to be found: this process is gone at this very point.

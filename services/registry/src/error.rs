@@ -1,6 +1,7 @@
 //! What can go wrong in the registry, as values.
 //!
-//! Invariant: an error of this type means that nothing was changed. What each one is on the wire is in `wire`.
+//! Invariant: an error of this type means that nothing was changed, but for a disk or a server that failed in the middle, of which
+//! it says that it is not known. What each one is on the wire is in `wire`.
 
 mod next_step;
 mod wire;

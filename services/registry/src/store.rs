@@ -1,8 +1,9 @@
 //! The durable store, in a SQLite file or in a schema of Postgres that replicas share.
 //!
-//! Invariant: every change of a record or gateway takes the next number of one revision counter in its own transaction,
-//! and every version of a record is kept until the log is compacted past it. All writes go through [`Store::write`], and those
-//! that wait at the same time share a commit; a caller that goes away does not interrupt one. Deliberately absent: messages of the wire's requests, and waiting.
+//! Invariant: every change of a record or gateway takes the next number of one revision counter in the transaction of its
+//! write, and every version of a record is kept until the log is compacted past it. All writes go through [`Store::write`], and
+//! those that wait at the same time share a commit; a caller that goes away does not interrupt one. Deliberately absent:
+//! messages of the wire's requests, and waiting.
 
 mod defaults;
 mod entry;

@@ -161,6 +161,10 @@ impl Engine {
         name: RecoveryName,
         lease: Lease,
     ) -> Result<(Accepted, bool), Error> {
+        // It may have been sent to another orchestrator, too, and have come to its end there before this one had the lease.
+        if let Some(known) = self.known(ask).await? {
+            return Ok((known, false));
+        }
         if let Some(open) = self.open_recovery(&ask.name).await? {
             self.release(&ask.name, lease).await;
             return Box::pin(self.go_on(ask, open)).await.map(|accepted| (accepted, false));

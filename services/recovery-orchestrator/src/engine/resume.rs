@@ -122,8 +122,7 @@ impl Engine {
         let factor = 1_u32 << folded.parks.saturating_sub(1).min(10);
         let wait = self.world().config.park_retry.saturating_mul(factor).min(LONGEST);
         let parked_ms = events.last().map_or(0, |row| row.at_ms);
-        let waited = self.world().now().0.saturating_sub(parked_ms);
-        u128::from(waited) >= wait.as_millis()
+        has_waited(self.world().now().0, parked_ms, wait)
     }
 
     /// Goes on with an open recovery: takes its lease under its own name, resumes it if it waits, sets it to work.
@@ -204,6 +203,12 @@ impl Engine {
     }
 }
 
+/// What lies in the future was written by another host's clock, or before this one's was set back: it keeps nobody waiting.
+fn has_waited(now_ms: u64, parked_ms: u64, wait: Duration) -> bool {
+    let waited = now_ms.checked_sub(parked_ms);
+    waited.is_none_or(|waited| u128::from(waited) >= wait.as_millis())
+}
+
 /// The row with which a newer version goes on with a journal that an older one began: whoever comes after it can tell.
 fn continuing(saga: SagaKind, began: u32, rows: &[Row]) -> Result<Option<String>, Error> {
     let texts = rows.iter().map(|row| row.event.as_str());
@@ -250,6 +255,19 @@ fn going_on_as<S: Saga>(rows: &[Row]) -> Result<Vec<String>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parked_one_waits_its_time_and_for_no_other_clock() {
+        let wait = Duration::from_millis(100);
+        for (now, parked, waited) in [
+            (1_000, 1_000, false),
+            (1_099, 1_000, false),
+            (1_100, 1_000, true),
+            (1_000, 9_000, true),
+        ] {
+            assert_eq!(has_waited(now, parked, wait), waited, "{now} after {parked}");
+        }
+    }
 
     /// Once for each newer version that goes on, and never for the same one.
     #[test]

@@ -103,6 +103,21 @@ async fn whoever_holds_an_older_lease_than_it_was_taken_over_with_appends_nothin
     journal.append(&header.name, &row(2, false), Fence(5)).await.unwrap();
 }
 
+/// Of two that come at once with one id, for two sandboxes.
+#[tokio::test]
+async fn an_id_that_another_request_took_is_said_to_be_used_and_nothing_is_kept() {
+    let dir = place();
+    let journal = journal(&dir).await;
+    let first = header("recoveries/a", 7);
+    let second = Header { name: RecoveryName("recoveries/b".into()), ..first.clone() };
+    journal.accept(&first, &[]).await.unwrap();
+    let error = journal.accept(&second, &[]).await.unwrap_err();
+    assert_eq!((error.code(), error.reason()), (Code::Invalid, "REQUEST_ID_REUSED"));
+    assert!(error.message().contains("request-of-recoveries/a"), "{error}");
+    assert!(journal.recovery(&second.name).await.unwrap().is_none());
+    journal.accept(&header("recoveries/c", 8), &[]).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_is_open_is_what_was_allowed_and_has_no_end() {
     let dir = place();

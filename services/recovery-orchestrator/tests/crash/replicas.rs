@@ -267,6 +267,43 @@ async fn t19_of_ten_at_once_at_three_orchestrators_one_runs_and_nine_are_told_wh
     trio.stop().await;
 }
 
+/// One request, sent to all three again and again until each has answered it.
+#[tokio::test]
+async fn t19_the_same_request_at_three_orchestrators_is_one_recovery() {
+    if no_server() {
+        return;
+    }
+    let mut trio = Box::pin(Trio::open(Case::Stale, None)).await;
+    trio.ask_any();
+    let fleet: &Fleet = &trio.scene.fleet;
+    let asked = (0..12).map(|_| {
+        until("an answer", || {
+            let mut recovery = fleet.recovery.clone();
+            let request = pb::RecoverSandboxRequest {
+                name: trio.scene.name.clone(),
+                path: pb::RecoveryPath::Rebuild.into(),
+                request_id: "7c9e6679-7425-40de-944b-e07fc1f90ae7".into(),
+                ..Default::default()
+            };
+            async move {
+                match recovery.recover_sandbox(request).await {
+                    Ok(answer) => answer.into_inner().recovery,
+                    Err(status) => {
+                        let reason = received(&status).reason;
+                        assert_eq!(reason.as_deref(), Some("LEASE_HELD"), "{status}");
+                        None
+                    }
+                }
+            }
+        })
+    });
+    let names: BTreeSet<_> = join_all(asked).await.into_iter().map(|one| one.name).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let recovery = trio.scene.ended().await;
+    verify(&trio.scene, &trio.before, &recovery, "the same request at three").await;
+    trio.stop().await;
+}
+
 /// Asked of one orchestrator that it be cancelled, while another one has it at work.
 #[tokio::test]
 async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {

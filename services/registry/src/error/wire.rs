@@ -176,7 +176,7 @@ fn storage(failure: Failure, source: &sqlx::Error) -> Wire {
         Failure::Away => (
             Code::Unavailable,
             "STORAGE_AWAY",
-            "the registry's database server does not answer; whether the change was made is not known",
+            "the registry's database server does not answer; of a change it is not known whether it was made",
         ),
         Failure::Corrupt => (
             Code::DataLoss,
