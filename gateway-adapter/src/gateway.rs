@@ -6,6 +6,7 @@
 
 mod absence;
 mod call;
+mod ids;
 mod memory;
 mod observe;
 mod probe;
@@ -62,6 +63,7 @@ pub(crate) struct Gateway {
     link: Mutex<Option<Arc<Link>>>,
     memory: Mutex<memory::Memory>,
     absences: Mutex<absence::Absences>,
+    ids: ids::Ids,
     slots: Slots,
 }
 
@@ -119,6 +121,7 @@ impl Gateway {
             link: Mutex::default(),
             memory: Mutex::default(),
             absences: Mutex::default(),
+            ids: ids::Ids::default(),
         }
     }
 

@@ -106,15 +106,21 @@ pub(crate) async fn create(
     }
     let place = place(&cleared);
     let annotations = stamp::apply(&annotations, cleared.stamp());
-    let creation = Creation { place: place.clone(), spec, labels, annotations, request_id };
+    let request_id = gateway.request_id(&request_id);
+    let creation = Creation {
+        place: place.clone(),
+        spec,
+        labels,
+        annotations,
+        request_id: request_id.clone(),
+    };
     let turn = match gateway.turn(Method::Create).await {
         Ok(turn) => turn,
         Err(failure) => return Ok((failure.effect(), String::new())),
     };
     cleared.still_allowed()?;
     let asking = healthy.client.create(creation);
-    let bound = gateway.limits().mutation;
-    let answered = gateway.send((turn, &healthy), Method::Create, bound, asking).await;
+    let answered = gateway.send_effect(&request_id, (turn, &healthy), Method::Create, asking).await;
     Ok(match answered {
         Ok(row) if !row.id.is_empty() && row.name == place.sandbox => (applied(), row.id),
         Ok(_) => {
@@ -152,9 +158,9 @@ pub(crate) async fn delete(
         Err(ended) => return Ok(ended),
     };
     cleared.still_allowed()?;
-    let asking = healthy.client.delete(&place, request_id);
-    let bound = gateway.limits().mutation;
-    match gateway.send((turn, &healthy), Method::Delete, bound, asking).await {
+    let request_id = gateway.request_id(request_id);
+    let asking = healthy.client.delete(&place, &request_id);
+    match gateway.send_effect(&request_id, (turn, &healthy), Method::Delete, asking).await {
         Ok(Deletion::AlreadyAbsent) => Ok(gone_before(gateway, &place)),
         Ok(Deletion::Accepted(id)) if !(id.is_empty() || id == live_id) => {
             let text = format!("DeleteSandbox says that it deleted {id}, and {live_id} was meant");
@@ -183,9 +189,9 @@ pub(crate) async fn start(
         Err(ended) => return Ok(ended),
     };
     cleared.still_allowed()?;
-    let asking = healthy.client.start(&place, request_id);
-    let bound = gateway.limits().mutation;
-    let answered = gateway.send((turn, &healthy), Method::Start, bound, asking).await;
+    let request_id = gateway.request_id(request_id);
+    let asking = healthy.client.start(&place, &request_id);
+    let answered = gateway.send_effect(&request_id, (turn, &healthy), Method::Start, asking).await;
     Ok(same_incarnation(gateway, answered, live_id))
 }
 
@@ -206,9 +212,9 @@ pub(crate) async fn stop(
         Err(ended) => return Ok(ended),
     };
     cleared.still_allowed()?;
-    let asking = healthy.client.stop(&place, request_id);
-    let bound = gateway.limits().mutation;
-    let answered = gateway.send((turn, &healthy), Method::Stop, bound, asking).await;
+    let request_id = gateway.request_id(request_id);
+    let asking = healthy.client.stop(&place, &request_id);
+    let answered = gateway.send_effect(&request_id, (turn, &healthy), Method::Stop, asking).await;
     Ok(same_incarnation(gateway, answered, live_id))
 }
 

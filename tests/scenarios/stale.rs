@@ -108,6 +108,23 @@ async fn t01_everything_recorded_is_on_the_new_sandbox_on_0_1() {
     recreated_exactly_as_recorded(Dialect::V0_1).await;
 }
 
+/// One refused try, looked for and found not to have been done, then one without an id.
+#[tokio::test]
+async fn t01_a_gateway_without_room_for_request_ids_gets_its_sandbox_back() {
+    let fleet = fleet_on(Dialect::V0_1).await;
+    let (name, _) = lost(&fleet, "coder").await;
+    lab(&fleet).control.set_max_admissions(0);
+    let recovery = fleet.recover(&name, REBUILD).await.unwrap();
+    assert_eq!(recovery.state(), State::Succeeded, "{recovery:#?}");
+    assert_eq!(mutations(&fleet), ["CreateSandbox", "CreateSandbox"]);
+    lose(&fleet, "coder").await;
+    let recovery = fleet.recover(&name, REBUILD).await.unwrap();
+    assert_eq!(recovery.state(), State::Succeeded, "{recovery:#?}");
+    assert_eq!(mutations(&fleet), ["CreateSandbox"], "it is remembered");
+    assert!(lab(&fleet).control.live("coder"));
+    fleet.stop().await;
+}
+
 #[tokio::test]
 async fn t01_the_result_says_part_by_part_what_was_observed() {
     let fleet = Fleet::lab().await.unwrap();

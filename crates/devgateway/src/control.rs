@@ -216,6 +216,11 @@ impl Control {
     pub fn set_deletion_linger(&self, linger: Duration) {
         self.world().set_deletion_linger(linger);
     }
+
+    /// How many request ids it admits of a caller in 24 hours (0.1 dialect); 1,000 at first.
+    pub fn set_max_admissions(&self, count: usize) {
+        self.world().set_max_admissions(count);
+    }
 }
 
 // === impl Control: looks ===

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -77,6 +77,7 @@ pub(crate) struct World {
     pub(crate) deeds: deeds::Deeds,
     /// How long a deleted row stays visible, in real time before scaling.
     deletion_linger: Mutex<Duration>,
+    max_admissions: AtomicUsize,
     changes: watch::Sender<u64>,
     pub(crate) tasks: TaskTracker,
     pub(crate) over: CancellationToken,
@@ -95,6 +96,7 @@ impl World {
             serial: AtomicU64::new(serial),
             deeds: deeds::Deeds::default(),
             deletion_linger: Mutex::new(Duration::from_millis(50)),
+            max_admissions: AtomicUsize::new(admissions::MAX_ADMISSIONS),
             changes: watch::Sender::new(0),
             tasks: TaskTracker::new(),
             over: CancellationToken::new(),
@@ -118,6 +120,11 @@ impl World {
     /// How long a deleted row stays visible, before scaling.
     pub(crate) fn set_deletion_linger(&self, linger: Duration) {
         *lock(&self.deletion_linger) = linger;
+    }
+
+    /// How many request ids a caller may have had within 24 hours.
+    pub(crate) fn set_max_admissions(&self, count: usize) {
+        self.max_admissions.store(count, Ordering::Relaxed);
     }
 
     /// The ids of every container, with or without a row.

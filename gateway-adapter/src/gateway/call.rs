@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use tracing::{Instrument as _, info_span};
 
+use super::ids::REST;
 use super::{Gateway, Healthy, Link};
 use crate::classify::{Class, Failure, Method, Origin, origin};
 
@@ -160,6 +161,34 @@ impl Gateway {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Failure> {
         self.call_in((&turn, &healthy.link), method, bound, work).await
+    }
+
+    /// The `request_id` to send with an effect: `asked`, or none to a gateway that has no room for more.
+    pub(crate) fn request_id(&self, asked: &str) -> String {
+        self.ids.to_send(asked)
+    }
+
+    /// [`send`](Self::send) for an effect that goes under `request_id`, as that function gave it.
+    pub(crate) async fn send_effect<T>(
+        &self,
+        request_id: &str,
+        at: (Turn<'_>, &Healthy),
+        method: Method,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Failure> {
+        let remembers = at.1.version.capabilities().request_ids;
+        let answered = self.send(at, method, self.limits().mutation, work).await;
+        answered.map_err(|failure| {
+            if failure.class != Class::Exhausted || request_id.is_empty() || !remembers {
+                return failure;
+            }
+            self.ids.are_spent();
+            let minutes = REST.as_secs() / 60;
+            tracing::warn!(gateway = %self.name, minutes, "no room for request ids: sending none");
+            let text = "perhaps it admits no more request ids of this caller";
+            let detail = format!("{}; {text}: for {minutes} min it gets none", failure.detail);
+            Failure::new(failure.class, detail)
+        })
     }
 
     async fn failed(&self, link: &Link, method: Method, status: &Status) -> Failure {

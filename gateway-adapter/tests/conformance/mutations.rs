@@ -74,6 +74,36 @@ async fn a_lost_reply_is_perhaps_applied_and_found_by_its_stamp() {
 }
 
 #[tokio::test]
+async fn a_gateway_without_room_for_request_ids_gets_none() {
+    let mut target = Target::dev(salvor_devgateway::Dialect::V0_1).await;
+    let control = target.control();
+    control.set_max_admissions(1);
+    is(&target.create("first").await.0, Outcome::Applied, Cause::Unspecified);
+    let (refused, _) = target.create("coder").await;
+    is(&refused, Outcome::MaybeApplied, Cause::GatewayFailed);
+    let said = "CreateSandbox answered RESOURCE_EXHAUSTED: too many admitted requests; perhaps it \
+                admits no more request ids of this caller: for 60 min it gets none";
+    assert!(refused.detail.ends_with(said), "{}", refused.detail);
+    target.absent_since("coder").await;
+    let (effect, id) = target.create("coder").await;
+    is(&effect, Outcome::Applied, Cause::Unspecified);
+    target.wait_phase("coder", Phase::Ready).await;
+    is(&target.stop("coder", &id).await, Outcome::Applied, Cause::Unspecified);
+    target.wait_phase("coder", Phase::Stopped).await;
+    is(&target.start("coder", &id).await, Outcome::Applied, Cause::Unspecified);
+    target.wait_phase("coder", Phase::Ready).await;
+    let deleted = target.delete("coder", &id, 1).await.unwrap();
+    is(&deleted, Outcome::Applied, Cause::Unspecified);
+    let sent: Vec<bool> = control
+        .calls()
+        .iter()
+        .filter_map(|call| call.create.as_ref())
+        .map(|create| create.request_id.is_empty())
+        .collect();
+    assert_eq!(sent, [false, false, true]);
+}
+
+#[tokio::test]
 async fn codes_say_whether_anything_happened() {
     use Outcome::{MaybeApplied, NotApplied};
     for dialect in BOTH {

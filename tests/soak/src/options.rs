@@ -38,12 +38,15 @@ pub(crate) struct Options {
     /// Seconds that everything may take to come to rest once faults are over
     #[arg(long, default_value_t = 120)]
     pub(crate) drain_seconds: u64,
-    /// Ended recoveries that orchestrators keep, if they can be told
+    /// Ended recoveries that orchestrators keep
     #[arg(long, default_value_t = 500)]
     pub(crate) keep_recoveries: u32,
     /// Revisions that registries hold; the watch that pauses is told of compaction when it was away for more
     #[arg(long, default_value_t = 1_000)]
     pub(crate) change_log_retention: u32,
+    /// Request ids that registries remember; all of them are of use for seconds here
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) request_retention: u32,
     /// What services log, to files that are kept if a check fails
     #[arg(long, default_value = "warn")]
     pub(crate) log: String,

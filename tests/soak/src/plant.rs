@@ -5,9 +5,9 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{Config, Control, DevGateway, Dialect, Running, user::User};
 use salvor_proto::registry::v1::{Gateway, RegisterGatewayRequest};
-use salvor_testkit::{process::program, store::Store};
+use salvor_testkit::store::Store;
 use tempfile::TempDir;
-use tokio::{process::Command, sync::Mutex};
+use tokio::sync::Mutex;
 
 use crate::{
     clients::{Clients, insist},
@@ -44,8 +44,6 @@ pub(crate) struct Plant {
     pub(crate) services: Vec<Service>,
     pub(crate) records: Database,
     pub(crate) journal: Database,
-    /// Whether orchestrators were told how many recoveries to keep.
-    retention: bool,
     _stores: [Store; 2],
     dir: std::sync::Mutex<Option<TempDir>>,
     path: PathBuf,
@@ -77,8 +75,7 @@ impl Plant {
             let config = Config { listen, data_dir, dialect, time_scale, ..Config::default() };
             labs.push(Lab::start(name, config).await?);
         }
-        let retention = can_forget().await?;
-        let parts = Parts { options: &options, path: &path, stores: &stores, retention };
+        let parts = Parts { options: &options, path: &path, stores: &stores };
         let mut starts = parts.starts(&mut addresses);
         let mut services = Vec::new();
         for start in starts.drain(..) {
@@ -95,7 +92,6 @@ impl Plant {
             clients,
             labs,
             services,
-            retention,
             path,
         };
         plant.register().await?;
@@ -120,11 +116,10 @@ impl Plant {
     pub(crate) fn description(&self) -> String {
         let options = &self.options;
         let store = if options.server().is_some() { "Postgres" } else { "SQLite" };
-        let kept = if self.retention {
-            format!("at least {} ended recoveries kept", options.keep_recoveries)
-        } else {
-            "every recovery kept".to_owned()
-        };
+        let kept = format!(
+            "at least {} ended recoveries and {} request ids kept",
+            options.keep_recoveries, options.request_retention
+        );
         let build = if cfg!(debug_assertions) { "dev profile" } else { "release profile" };
         format!(
             "{} min, seed {}, {} deeds/s, {} sandboxes, {} x registry and orchestrator on {store}, {} x adapter, {kept}, {build}",
@@ -176,12 +171,6 @@ impl Lab {
         let user = User::new(&control.uri(), dialect)?;
         Ok(Self { name, control, user, running: Mutex::new(Some(running)) })
     }
-}
-
-/// Whether orchestrators of this build can be told how many ended recoveries to keep.
-async fn can_forget() -> Result<bool> {
-    let help = Command::new(program("salvor-recovery-orchestrator")).arg("--help").output().await?;
-    Ok(String::from_utf8_lossy(&help.stdout).contains("--keep-recoveries"))
 }
 
 /// The addresses of all services of a kind.

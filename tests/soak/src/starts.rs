@@ -15,8 +15,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) options: &'a Options,
     pub(crate) path: &'a Path,
     pub(crate) stores: &'a [Store; 2],
-    /// Whether orchestrators can be told how many recoveries to keep.
-    pub(crate) retention: bool,
 }
 
 impl Parts<'_> {
@@ -71,6 +69,8 @@ impl Parts<'_> {
             self.path.join("seal.key").into(),
             "--change-log-retention".into(),
             self.options.change_log_retention.to_string().into(),
+            "--request-retention".into(),
+            self.options.request_retention.to_string().into(),
         ]
     }
 
@@ -89,10 +89,8 @@ impl Parts<'_> {
         .map(OsString::from)
         .collect();
         arguments.extend(["--data-dir".into(), self.path.join("orchestrator").into()]);
-        if self.retention {
-            let keep = self.options.keep_recoveries.to_string();
-            arguments.extend(["--keep-recoveries".into(), keep.into()]);
-        }
+        let keep = self.options.keep_recoveries.to_string();
+        arguments.extend(["--keep-recoveries".into(), keep.into()]);
         arguments
     }
 

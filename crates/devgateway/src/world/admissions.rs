@@ -1,5 +1,7 @@
 //! Request ids of the 0.1 dialect: admitted once, and a success is answered again.
 
+use std::sync::atomic::Ordering;
+
 use prost::Message;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -8,7 +10,8 @@ use super::store::Admission;
 use super::{World, now_ms};
 use crate::refusal::{Outcome, Refusal};
 
-const MAX_ADMISSIONS: usize = 1000;
+/// How many a caller has, unless a test says otherwise.
+pub(super) const MAX_ADMISSIONS: usize = 1000;
 const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl World {
@@ -70,7 +73,10 @@ impl World {
                 return Ok(known.response.clone());
             }
         }
-        if store.admissions.len() >= MAX_ADMISSIONS {
+        store
+            .admissions
+            .remove_where(|known| known.response.is_some() && known.at_ms + KEPT_MS <= now_ms())?;
+        if store.admissions.len() >= self.max_admissions.load(Ordering::Relaxed) {
             let text = "too many admitted requests";
             return Err(Refusal::new(tonic::Code::ResourceExhausted, text));
         }

@@ -145,6 +145,13 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         self.rows.values()
     }
 
+    /// Removes the rows that `over` says so of. On an error some of them may be left.
+    pub(crate) fn remove_where(&mut self, over: impl Fn(&T) -> bool) -> io::Result<()> {
+        let keys: Vec<String> =
+            self.rows.iter().filter(|(_, row)| over(row)).map(|(key, _)| key.clone()).collect();
+        keys.into_iter().try_for_each(|key| self.remove(&key).map(drop))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }

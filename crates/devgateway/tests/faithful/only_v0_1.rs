@@ -62,6 +62,22 @@ async fn a_refused_request_id_can_be_used_again() {
 }
 
 #[tokio::test]
+async fn so_many_request_ids_are_admitted_and_effects_without_one_go_on() {
+    let mut fixture = Fixture::new(Dialect::V0_1).await;
+    fixture.control().set_max_admissions(1);
+    let client = fixture.client.v0_1();
+    client.create_sandbox(create("agent", REQUEST_ID)).await.unwrap();
+    let other = REQUEST_ID.replace('5', "6");
+    assert_eq!(
+        refusal(client.create_sandbox(create("more", &other)).await),
+        said(Code::ResourceExhausted, "too many admitted requests")
+    );
+    let again = client.create_sandbox(create("agent", REQUEST_ID)).await.unwrap();
+    assert_eq!(again.metadata().get("openshell-replayed").unwrap(), "true");
+    client.create_sandbox(create("more", "")).await.unwrap();
+}
+
+#[tokio::test]
 async fn deletions_name_the_outcome_and_the_id() {
     let mut fixture = Fixture::new(Dialect::V0_1).await;
     let id = fixture.ready("agent").await.id;
