@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use salvor_benches::{Samples, conditions, rounds};
+use salvor_benches::{Samples, conditions, hex, rounds};
 use salvor_devgateway::user::Seed;
 use salvor_proto::recovery::v1::{self as pb, recovery::State};
 use salvor_runtime::telemetry;
@@ -167,13 +167,4 @@ fn covered(mut intervals: Vec<(u64, u64)>) -> Duration {
         end = end.max(to);
     }
     Duration::from_nanos(sum)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

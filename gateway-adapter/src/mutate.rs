@@ -11,7 +11,7 @@ use std::time::Duration;
 use salvor_openshell_wire::splice;
 use salvor_proto::Error;
 use salvor_proto::gateway::v1::{
-    Effect, Unknown, UnknownReason,
+    Effect, Phase, Unknown, UnknownReason,
     effect::{Cause, Outcome},
 };
 use tokio::time::Instant;
@@ -164,7 +164,7 @@ pub(crate) async fn delete(
         Ok(Deletion::AlreadyAbsent) => Ok(gone_before(gateway, &place)),
         Ok(Deletion::Accepted(id)) if !(id.is_empty() || id == live_id) => {
             let text = format!("DeleteSandbox says that it deleted {id}, and {live_id} was meant");
-            Ok(perhaps(Cause::OtherIncarnation, gateway, &text))
+            Ok(another(gateway, &text))
         }
         Ok(Deletion::Accepted(_)) => Ok(settle(gateway, &healthy, &place, live_id).await),
         Err(failure) if failure.class == Class::SandboxMissing => Ok(gone_before(gateway, &place)),
@@ -268,6 +268,12 @@ fn perhaps(cause: Cause, gateway: &Gateway, text: &str) -> Effect {
     effect(Outcome::MaybeApplied, cause, format!("{}: {text}", gateway.name()))
 }
 
+/// A delete met an incarnation that took the name after the last look at it.
+fn another(gateway: &Gateway, text: &str) -> Effect {
+    tracing::warn!(gateway = gateway.name(), "{text}");
+    perhaps(Cause::OtherIncarnation, gateway, text)
+}
+
 /// Waits until an id is gone: by name the gateway shows nothing, or another incarnation.
 async fn settle(gateway: &Gateway, healthy: &Healthy, place: &Place, live_id: &str) -> Effect {
     let mut last = String::from("it still shows the sandbox");
@@ -275,6 +281,10 @@ async fn settle(gateway: &Gateway, healthy: &Healthy, place: &Place, live_id: &s
     while looks.wait().await {
         match gateway.get(healthy, place).await {
             Err(failure) if failure.class == Class::SandboxMissing => return applied(),
+            Ok(row) if row.id != live_id && row.phase == Phase::Deleting => {
+                let text = format!("it deletes {}, and {live_id} was meant", row.id);
+                return another(gateway, &text);
+            }
             Ok(row) if row.id != live_id => return applied(),
             Ok(row) => last = format!("it still shows {live_id} in phase {:?}", row.phase),
             Err(failure) => last = failure.detail,

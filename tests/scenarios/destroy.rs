@@ -1,5 +1,7 @@
 //! T21: what is destroyed stays gone; what was not accepted is not destroyed.
 
+use std::time::Duration;
+
 use salvor_devgateway::{Dialect, Effect, Fault, Restart};
 use salvor_proto::{
     error::received,
@@ -208,6 +210,26 @@ async fn t21_a_stranger_under_the_name_is_not_destroyed() {
     assert_eq!(lab(&fleet).control.sandbox("coder").unwrap().id, stranger);
     assert_eq!(recorded(&fleet, &name).await, before);
     fleet.stop().await;
+}
+
+/// The race that no client of a gateway can close: its delete is by name. It is told, not hidden.
+#[tokio::test]
+async fn t21_a_stranger_that_comes_between_look_and_delete_is_told_of() {
+    for dialect in [Dialect::V0_0, Dialect::V0_1] {
+        let fleet = fleet_on(dialect).await;
+        let (name, id) = adopted(&fleet, "coder").await;
+        let control = &lab(&fleet).control;
+        control.set_deletion_linger(Duration::from_hours(1));
+        control.fault(Fault::on("DeleteSandbox", Effect::ReplaceFirst).times(1));
+        let recovery = fleet.destroy(&name).await.unwrap();
+        assert_eq!(recovery.state(), State::Succeeded, "{recovery:#?}");
+        assert_ne!(control.sandbox("coder").unwrap().id, id);
+        let told = recovery.steps.iter().find(|step| step.outcome == "doubtful").unwrap();
+        let told = (told.step.as_str(), told.detail.as_str());
+        assert_eq!(told, ("delete", "another incarnation has the name"));
+        assert_eq!(mutations(&fleet), ["DeleteSandbox"], "the stranger is not deleted again");
+        fleet.stop().await;
+    }
 }
 
 /// The delete took effect and nobody was told.

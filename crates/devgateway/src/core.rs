@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::faults::{Effect, Faults, Plan};
 use crate::refusal::{Outcome, Refusal};
 use crate::world::store::Sandbox;
-use crate::world::{World, lock};
+use crate::world::{Target, World, lock};
 
 /// The shared middle of a gateway.
 pub(crate) struct Core {
@@ -121,6 +121,8 @@ impl Core {
         effect: impl Future<Output = Outcome<T>> + Send + 'static,
     ) -> Result<Response<T>, Status> {
         let plan = self.faults.plan(&intent);
+        let target =
+            Target::Name { workspace: intent.workspace.clone(), name: intent.name.clone() };
         let seq = self.calls.arrived(intent, metadata);
         if plan.drop {
             return std::future::pending().await;
@@ -128,7 +130,13 @@ impl Core {
         let hang = plan.hang_after;
         let core = Arc::clone(self);
         let work = tokio::spawn(async move {
-            let result = run(plan, effect).await;
+            let result = async {
+                if plan.replace {
+                    core.world.replace(&target).await?;
+                }
+                run(plan, effect).await
+            };
+            let result = result.await;
             let outcome = result.as_ref().map_or_else(|refusal| refusal.code, |_| Code::Ok);
             if !hang {
                 core.calls.answered(seq, outcome);

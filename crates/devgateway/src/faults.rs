@@ -42,6 +42,8 @@ pub enum Effect {
         /// Milliseconds.
         millis: u64,
     },
+    /// Another client replaces the sandbox by a stranger of its name right before it is served.
+    ReplaceFirst,
     /// Never answer and do nothing: the client's deadline decides.
     Drop,
     /// Do it, then answer UNAVAILABLE.
@@ -75,6 +77,7 @@ pub(crate) struct Faults {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
+    pub(crate) replace: bool,
     pub(crate) fail: Option<Refusal>,
     pub(crate) drop: bool,
     pub(crate) lose_reply: bool,
@@ -120,6 +123,7 @@ impl Effect {
         match self {
             Self::Fail { .. }
             | Self::Delay { .. }
+            | Self::ReplaceFirst
             | Self::Drop
             | Self::LoseReply
             | Self::HangAfter => false,
@@ -157,7 +161,8 @@ impl Faults {
                 continue;
             }
             // One failure at a time, so that `times` counts calls.
-            if plan.stops() && !matches!(fault.effect, Effect::Delay { .. }) {
+            if plan.stops() && !matches!(fault.effect, Effect::Delay { .. } | Effect::ReplaceFirst)
+            {
                 continue;
             }
             fault.use_up();
@@ -214,6 +219,7 @@ impl Plan {
                 self.fail = Some(Refusal::new(Code::from_i32(*code), message.clone()));
             }
             Effect::Delay { millis } => self.delay += Duration::from_millis(*millis),
+            Effect::ReplaceFirst => self.replace = true,
             Effect::Drop => self.drop = true,
             Effect::LoseReply => self.lose_reply = true,
             Effect::HangAfter => self.hang_after = true,

@@ -238,6 +238,23 @@ async fn a_permit_must_fit_and_an_older_fence_token_is_refused() {
     }
 }
 
+/// The race that no client of a gateway can close: its delete is by name.
+#[tokio::test]
+async fn a_stranger_that_is_deleted_in_place_of_the_sandbox_is_named() {
+    for dialect in BOTH {
+        let mut target = Target::dev(dialect).await;
+        let id = target.ready("coder").await;
+        let control = target.control();
+        control.set_deletion_linger(Duration::from_hours(1));
+        control.fault(Fault::on("DeleteSandbox", FaultEffect::ReplaceFirst).times(1));
+        let deleted = target.delete("coder", &id, 1).await;
+        let stranger = control.sandbox("coder").unwrap().id;
+        let deleted = deleted.unwrap();
+        is(&deleted, Outcome::MaybeApplied, Cause::OtherIncarnation);
+        assert!(deleted.detail.contains(&format!("{stranger}, and {id} was meant")), "{deleted:?}");
+    }
+}
+
 #[tokio::test]
 async fn malformed_creates_are_refused_here() {
     let mut target = Target::dev(BOTH[0]).await;
