@@ -23,7 +23,7 @@ use crate::transport::{self, Credentials, FileStamp, Transport};
 
 pub(crate) use call::{Slots, Turn};
 pub(crate) use observe::{Observation, Sighting};
-pub(crate) use probe::{Healthy, Probe, differing};
+pub(crate) use probe::{Healthy, Probe, before, differing};
 
 /// Bounds on what is asked of one gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]

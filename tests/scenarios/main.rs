@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails, fails")]
 
 mod adopt;
+mod clocks;
 mod concurrent;
 mod config_files;
 mod containers;

@@ -4,7 +4,7 @@
 //! clock (use tokio's, which tests can pause) and any time zone.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -94,6 +94,26 @@ impl Clock for ManualClock {
     }
 }
 
+/// The host's clock, off by what it is told: for trying what a clock that is set does.
+#[derive(Debug, Default)]
+pub struct OffsetClock {
+    ahead_ms: AtomicI64,
+}
+
+impl OffsetClock {
+    /// From now on it is so many milliseconds ahead of the host's clock, or behind it.
+    pub fn set(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for OffsetClock {
+    fn now(&self) -> Timestamp {
+        let ahead_ms = self.ahead_ms.load(Ordering::SeqCst);
+        Timestamp(SystemClock.now_ms().saturating_add_signed(ahead_ms))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +132,15 @@ mod tests {
     fn a_clock_set_back_gives_no_negative_age() {
         assert_eq!(Timestamp(5).since(Timestamp(9)), Duration::ZERO);
         assert_eq!(Timestamp(9).since(Timestamp(5)), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn an_offset_clock_is_off_by_what_it_is_told() {
+        let clock = OffsetClock::default();
+        clock.set(3_600_000);
+        assert!(clock.now().since(SystemClock.now()) > Duration::from_secs(3_599));
+        clock.set(-3_600_000);
+        assert!(SystemClock.now().since(clock.now()) > Duration::from_secs(3_599));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub mod telemetry;
 pub mod tls;
 
 pub use channel::TracedChannel;
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, OffsetClock, SystemClock, Timestamp};
 pub use lock::{Lock, LockError};
 pub use server::Server;
 pub use shutdown::{Shutdown, Tasks};

@@ -3,7 +3,7 @@
 mod calls;
 mod services;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{
@@ -16,7 +16,7 @@ use salvor_proto::{
     recovery::v1::recovery_service_client::RecoveryServiceClient,
     registry::v1::{self as registry, registry_service_client::RegistryServiceClient},
 };
-use salvor_runtime::{TracedChannel, database::Location};
+use salvor_runtime::{OffsetClock, TracedChannel, database::Location};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -70,6 +70,8 @@ pub struct Options {
     pub containers: Option<DockerDriver>,
     /// Run so many registries as processes on one store, instead of one here. Several need a server as their store.
     pub registries: usize,
+    /// The clocks of registry, adapter and orchestrator, if the test sets them.
+    pub clocks: Option<[Arc<OffsetClock>; 3]>,
     /// Run the orchestrator here. Otherwise the test runs its own, as a process.
     pub orchestrator: bool,
 }
@@ -94,6 +96,7 @@ impl Default for Options {
             schedule: Duration::ZERO,
             containers: None,
             registries: 0,
+            clocks: None,
             orchestrator: true,
         }
     }
@@ -152,7 +155,7 @@ impl Fleet {
             registry_processes.push(registry_process(records, dir.path()).await?);
         }
         let registry_service = if options.registries == 0 {
-            Some(start_registry(records, dir.path(), free().await?).await?)
+            Some(start_registry(&options, records, dir.path(), free().await?).await?)
         } else {
             None
         };
@@ -328,7 +331,7 @@ impl Fleet {
         };
         let listener = TcpListener::bind(address).await?;
         self.registry_service =
-            Some(start_registry(self.records(), self.dir.path(), listener).await?);
+            Some(start_registry(&self.options, self.records(), self.dir.path(), listener).await?);
         Ok(())
     }
 

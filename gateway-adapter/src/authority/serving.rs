@@ -16,8 +16,8 @@ use salvor_runtime::{Clock, SystemClock};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// How long an effect waits for the first word of the registry: right after a start, it is on its way.
-const FIRST_WORD: Duration = Duration::from_secs(3);
+/// How long an effect waits for the registry's word: right after a start, or after a clock was set, it is on its way.
+const WORD: Duration = Duration::from_secs(3);
 /// This part of a lease's time is not relied on: it covers clocks of other speeds, and what is on its way to the gateway.
 const MARGIN: u32 = 5;
 
@@ -34,6 +34,8 @@ enum State {
     Asking,
     /// It is ours, at least until then.
     Held { epoch: i64, until: Instant, until_ms: u64 },
+    /// It was, and by one of the clocks its time is over. It is asked for again.
+    Doubted { epoch: i64 },
     /// It is not.
     NotHeld(Box<Error>),
 }
@@ -128,7 +130,7 @@ impl Serving {
     pub(crate) fn forget(&self, gateway: &str) -> Option<i64> {
         let state = self.lock().remove(gateway)?;
         match *state.borrow() {
-            State::Held { epoch, .. } => Some(epoch),
+            State::Held { epoch, .. } | State::Doubted { epoch } => Some(epoch),
             State::Asking | State::NotHeld(_) => None,
         }
     }
@@ -143,11 +145,30 @@ impl Serving {
         Changes(self.state(gateway).subscribe())
     }
 
-    /// Waits a moment for the registry's first word of a gateway.
+    /// Waits a moment for the registry's word, if there is none yet, or if what it gave is over by one of the clocks: after a
+    /// clock was set forward, or a host slept, nothing but asking again says whether it is still ours.
     pub(crate) async fn settled(&self, gateway: &str) {
-        let mut states = self.state(gateway).subscribe();
+        let state = self.state(gateway);
+        state.send_if_modified(|state| match *state {
+            State::Held { epoch, until, until_ms } if !self.is_before(until, until_ms) => {
+                *state = State::Doubted { epoch };
+                true
+            }
+            _ => false,
+        });
+        let mut states = state.subscribe();
+        let told = |state: &State| !matches!(state, State::Asking | State::Doubted { .. });
         // Without a word nothing is sent, which is what is said then.
-        let _ = timeout(FIRST_WORD, states.wait_for(|state| *state != State::Asking)).await;
+        let _ = timeout(WORD, states.wait_for(told)).await;
+    }
+
+    /// Waits until an effect doubts what was held.
+    pub(crate) async fn doubted(&self, gateway: &str) {
+        let mut states = self.state(gateway).subscribe();
+        let doubted = states.wait_for(|state| matches!(state, State::Doubted { .. })).await.is_ok();
+        if !doubted {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Refuses unless the gateway is surely ours.
@@ -159,7 +180,9 @@ impl Serving {
         match state {
             State::Held { until, until_ms, .. } if self.is_before(until, until_ms) => Ok(()),
             State::NotHeld(error) => Err(*error),
-            State::Held { .. } => Err(not_sure(gateway, "could not renew its serving lease")),
+            State::Held { .. } | State::Doubted { .. } => {
+                Err(not_sure(gateway, "could not renew its serving lease"))
+            }
             State::Asking => Err(not_sure(gateway, "has not got its serving lease yet")),
         }
     }

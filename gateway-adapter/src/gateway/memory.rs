@@ -18,7 +18,7 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Stretch {
-    since_ms: u64,
+    began: Instant,
     seen: Instant,
     connections: u64,
     version: String,
@@ -28,8 +28,8 @@ struct Stretch {
 /// A stretch of health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Since {
-    /// When it began, in milliseconds since the epoch.
-    pub ms: u64,
+    /// How long it has lasted, by the probe that told of it.
+    pub lasted: Duration,
     /// Its number.
     pub epoch: u64,
 }
@@ -43,7 +43,6 @@ impl Memory {
         connections: u64,
         version: &str,
         identity: &GatewayIdentity,
-        now_ms: u64,
         gap: Duration,
     ) -> Since {
         let now = Instant::now();
@@ -55,17 +54,17 @@ impl Memory {
         });
         if let Some(stretch) = goes_on {
             stretch.seen = now;
-            return Since { ms: stretch.since_ms, epoch: self.epoch };
+            return Since { lasted: now.duration_since(stretch.began), epoch: self.epoch };
         }
         self.epoch += 1;
         self.healthy = Some(Stretch {
-            since_ms: now_ms,
+            began: now,
             seen: now,
             connections,
             version: version.to_owned(),
             identity: identity.clone(),
         });
-        Since { ms: now_ms, epoch: self.epoch }
+        Since { lasted: Duration::ZERO, epoch: self.epoch }
     }
 
     /// A probe could not find it healthy.
@@ -89,25 +88,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn health_lasts_while_nothing_changes() {
         let mut memory = Memory::default();
-        let first = memory.healthy(1, "0.0.1", &identity("a"), 100, GAP);
+        let first = memory.healthy(1, "0.0.1", &identity("a"), GAP);
+        assert_eq!(first.lasted, Duration::ZERO);
         tokio::time::advance(GAP).await;
-        assert_eq!(memory.healthy(1, "0.0.1", &identity("a"), 200, GAP), first);
+        let second = memory.healthy(1, "0.0.1", &identity("a"), GAP);
+        assert_eq!(second, Since { lasted: GAP, epoch: first.epoch });
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_change_and_every_gap_starts_anew() {
         let mut memory = Memory::default();
-        let mut before = memory.healthy(1, "0.0.1", &identity("a"), 1, GAP);
-        let mut anew = |since: Since, ms| {
-            assert!(since.epoch > before.epoch && since.ms == ms, "{since:?} after {before:?}");
+        let mut before = memory.healthy(1, "0.0.1", &identity("a"), GAP);
+        let mut anew = |since: Since| {
+            assert!(since.epoch > before.epoch && since.lasted.is_zero(), "{since:?}");
             before = since;
         };
-        anew(memory.healthy(1, "0.0.2", &identity("a"), 2, GAP), 2);
-        anew(memory.healthy(1, "0.0.2", &identity("b"), 3, GAP), 3);
+        tokio::time::advance(GAP / 2).await;
+        anew(memory.healthy(1, "0.0.2", &identity("a"), GAP));
+        anew(memory.healthy(1, "0.0.2", &identity("b"), GAP));
         memory.unhealthy();
-        anew(memory.healthy(1, "0.0.2", &identity("b"), 4, GAP), 4);
+        anew(memory.healthy(1, "0.0.2", &identity("b"), GAP));
         tokio::time::advance(GAP + Duration::from_millis(1)).await;
-        anew(memory.healthy(1, "0.0.2", &identity("b"), 5, GAP), 5);
-        anew(memory.healthy(2, "0.0.2", &identity("b"), 6, GAP), 6);
+        anew(memory.healthy(1, "0.0.2", &identity("b"), GAP));
+        anew(memory.healthy(2, "0.0.2", &identity("b"), GAP));
     }
 }

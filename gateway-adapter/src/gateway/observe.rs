@@ -4,6 +4,8 @@
 //! for the name, its whole list did not show the name, and the same gateway was healthy before
 //! and after. Contradictions are looked at twice, because the vendor's list is no snapshot.
 
+use std::time::Duration;
+
 use salvor_proto::gateway::v1::{Unknown, UnknownReason};
 
 use super::{Gateway, Healthy, Probe, Turn, lock};
@@ -24,8 +26,8 @@ const PAGES_ABSENT: usize = 400;
 pub(crate) enum Sighting {
     /// It exists.
     Present(Box<Row>),
-    /// It does not, since (in milliseconds since the epoch).
-    Absent(u64),
+    /// It does not, and has not for so long.
+    Absent(Duration),
 }
 
 /// A look at one sandbox.
@@ -212,8 +214,8 @@ impl Gateway {
             let text = "it was found anew, changed or restarted while it was looked at";
             return Err(self.unknown(UnknownReason::Inconsistent, text));
         }
-        let since = lock(&self.absences).seen(place, healthy.since.epoch, after.at_ms);
-        Ok(Sighting::Absent(since))
+        let lasted = lock(&self.absences).seen(place, healthy.since.epoch);
+        Ok(Sighting::Absent(lasted))
     }
 }
 

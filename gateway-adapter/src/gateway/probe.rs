@@ -99,9 +99,8 @@ impl Gateway {
         }
         let identity = self.identify(&link, store_id, documents)?;
         let connections = link.transport.connections();
-        let (now_ms, gap) = (self.now_ms(), self.limits().gap);
-        let since =
-            lock(&self.memory).healthy(connections, &health.version, &identity, now_ms, gap);
+        let gap = self.limits().gap;
+        let since = lock(&self.memory).healthy(connections, &health.version, &identity, gap);
         let round_trip = began.elapsed();
         let version_text = health.version;
         Ok(Healthy { version_text, version, identity, since, round_trip, client, link })
@@ -184,7 +183,7 @@ impl Probe {
     /// As the contract has it.
     pub(crate) fn view(&self, gateway: &str) -> GatewayView {
         let state = match &self.found {
-            Ok(healthy) => State::Healthy(healthy.view()),
+            Ok(healthy) => State::Healthy(healthy.view(self.at_ms)),
             Err(unknown) => State::Unknown(unknown.clone()),
         };
         GatewayView {
@@ -198,16 +197,21 @@ impl Probe {
 // === impl Healthy ===
 
 impl Healthy {
-    fn view(&self) -> gateway_view::Healthy {
+    fn view(&self, at_ms: u64) -> gateway_view::Healthy {
         gateway_view::Healthy {
             version: self.version_text.clone(),
             dialect: self.version.dialect.proto().into(),
             identity: Some(self.identity.clone()),
-            healthy_since: Some(time::timestamp(self.since.ms)),
+            healthy_since: Some(time::timestamp(before(at_ms, self.since.lasted))),
             capabilities: Some(self.version.capabilities()),
             round_trip: Some(time::duration(self.round_trip)),
         }
     }
+}
+
+/// When something began that had lasted for so long at `at_ms`.
+pub(crate) fn before(at_ms: u64, lasted: Duration) -> u64 {
+    at_ms.saturating_sub(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl From<Failure> for Unknown {

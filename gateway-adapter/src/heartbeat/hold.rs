@@ -25,29 +25,31 @@ const LATEST: Duration = Duration::from_secs(2);
 impl Keeper {
     /// Keeps the serving lease of one gateway. Never returns.
     pub(super) async fn hold(&self, gateway: &str) {
-        let mut epoch = None;
+        let (mut epoch, serving) = (None, &self.authority.serving);
         loop {
-            let asked = self.authority.serving.now();
+            let asked = serving.now();
             let wait = match self.take(gateway, epoch).await {
                 Ok(lease) => {
-                    self.authority.serving.held(gateway, lease.epoch, asked, self.serving_ttl);
+                    serving.held(gateway, lease.epoch, asked, self.serving_ttl);
                     epoch = Some(lease.epoch);
-                    self.serving_ttl / 3
+                    // An effect that is not sure of it any more does not wait for so long.
+                    let _ = timeout(self.serving_ttl / 3, serving.doubted(gateway)).await;
+                    Duration::ZERO
                 }
                 Err(Refused::Lost) => {
                     tracing::warn!(gateway, "the serving lease was lost; it is asked for anew");
-                    self.authority.serving.asking(gateway);
+                    serving.asking(gateway);
                     epoch = None;
                     Duration::ZERO
                 }
                 Err(Refused::Held(elsewhere)) => {
                     let Elsewhere { holder, until } = &elsewhere;
                     tracing::warn!(gateway, holder, until, "another adapter serves the gateway");
-                    self.authority.serving.elsewhere(gateway, &elsewhere);
+                    serving.elsewhere(gateway, &elsewhere);
                     self.soon()
                 }
                 Err(Refused::NotOurs(error)) => {
-                    self.authority.serving.not_held(gateway, error);
+                    serving.not_held(gateway, error);
                     self.soon()
                 }
                 Err(Refused::Unheard(status)) => {

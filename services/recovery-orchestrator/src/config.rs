@@ -1,9 +1,9 @@
 //! What an orchestrator needs to know to run.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use salvor_core::Limits;
-use salvor_runtime::{channel::Endpoint, database::Location, tls::ClientTls};
+use salvor_runtime::{Clock, SystemClock, channel::Endpoint, database::Location, tls::ClientTls};
 
 use crate::schedule;
 
@@ -32,8 +32,6 @@ pub struct Config {
     pub undetermined_timeout: Duration,
     /// How often a parked recovery whose condition may have changed is resumed. Default 15 s.
     pub park_retry: Duration,
-    /// How long an adapter's heartbeat is believed. Default 30 s.
-    pub heartbeat_timeout: Duration,
     /// How many recoveries the journal goes back; those that ended before are forgotten, with their decisions and request ids.
     /// Default 100,000.
     pub keep_recoveries: u32,
@@ -41,6 +39,8 @@ pub struct Config {
     pub max_running: usize,
     /// Snapshots that nobody asks for.
     pub schedule: schedule::Settings,
+    /// The time of day. It may be set at any time; what lasts is measured by the monotonic clock.
+    pub clock: Arc<dyn Clock>,
     /// For crash tests only: the process kills itself (SIGKILL) right after the journal's n-th append.
     pub crash_after_append: Option<u64>,
 }
@@ -59,10 +59,10 @@ impl Config {
             readiness_timeout: Duration::from_secs(30),
             undetermined_timeout: Duration::from_secs(20),
             park_retry: Duration::from_secs(15),
-            heartbeat_timeout: Duration::from_secs(30),
             keep_recoveries: 100_000,
             max_running: 64,
             schedule: schedule::Settings::default(),
+            clock: Arc::new(SystemClock),
             crash_after_append: None,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use salvor_proto::{
     FILE_DESCRIPTOR_SET, recovery::v1::recovery_service_server::RecoveryServiceServer,
 };
-use salvor_runtime::{Lock, LockError, Server, SystemClock, Tasks, channel, database::at_once};
+use salvor_runtime::{Lock, LockError, Server, Tasks, channel, database::at_once};
 
 use crate::{
     collect::World,
@@ -61,7 +61,7 @@ impl Orchestrator {
         let lock = config.journal.file().map(lock).transpose()?.map(Arc::new);
         let journal = at_once(Journal::open(&config.journal, config.crash_after_append)).await?;
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
-        let clock = Arc::new(SystemClock);
+        let clock = Arc::clone(&config.clock);
         let adapters = Adapters::new(&config, clock.clone());
         let world = World { registry, adapters, journal, clock, config: Arc::new(config) };
         let (clock, schedule) = (Arc::clone(&world.clock), world.config.schedule.clone());

@@ -3,6 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use salvor_devgateway::{DevGateway, Dialect, Driver, user::User};
 use salvor_gateway_adapter::{RuntimeSettings, local_repository};
 use salvor_registry::KeySource;
 use salvor_runtime::{
-    Server, Shutdown, TracedChannel,
+    Clock, Server, Shutdown, TracedChannel,
     channel::{Endpoint, connect_lazy},
     database::Location,
     server::Limits,
@@ -28,6 +29,12 @@ pub struct Service {
     pub address: SocketAddr,
     pub(super) shutdown: Shutdown,
     pub(super) task: JoinHandle<()>,
+}
+
+impl Options {
+    fn clock(&self, which: usize) -> Option<Arc<dyn Clock>> {
+        self.clocks.as_ref().map(|clocks| Arc::clone(&clocks[which]) as Arc<dyn Clock>)
+    }
 }
 
 impl Service {
@@ -84,6 +91,7 @@ pub(super) async fn registry_process(store: &Location, dir: &Path) -> Result<Pro
 }
 
 pub(super) async fn start_registry(
+    options: &Options,
     store: &Location,
     dir: &Path,
     listener: TcpListener,
@@ -91,6 +99,7 @@ pub(super) async fn start_registry(
     let address = listener.local_addr()?;
     let mut config = salvor_registry::Config::new(dir.join("registry"));
     config.database = store.clone();
+    config.clock = options.clock(0);
     if store.is_shared() {
         config.keys = KeySource::File { path: key(dir)?, create: false };
     }
@@ -130,6 +139,9 @@ pub(super) fn start_adapter(
         gateways: Vec::new(),
         live: false,
     });
+    if let Some(clock) = options.clock(1) {
+        config.clock = clock;
+    }
     let shutdown = Shutdown::new();
     let over = shutdown.triggered();
     let served = salvor_gateway_adapter::serve(config, server(), listener, over);
@@ -160,6 +172,9 @@ pub(super) async fn start_orchestrator(
     config.keep_recoveries = options.keep_recoveries;
     config.schedule.poll = options.schedule;
     config.readiness_timeout = Duration::from_secs(2);
+    if let Some(clock) = options.clock(2) {
+        config.clock = clock;
+    }
     let shutdown = Shutdown::new();
     let tasks = shutdown.tasks();
     let orchestrator =

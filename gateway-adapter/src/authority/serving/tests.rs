@@ -71,12 +71,38 @@ async fn an_effect_waits_for_the_first_word_and_not_for_ever() {
     let serving = Arc::new(serving);
     let begun = Instant::now();
     serving.settled(LAB).await;
-    assert_eq!(begun.elapsed(), FIRST_WORD);
+    assert_eq!(begun.elapsed(), WORD);
     let told = Arc::clone(&serving);
     tokio::spawn(async move { told.held(LAB, 7, told.now(), TTL) });
     serving.settled(LAB).await;
-    assert_eq!(begun.elapsed(), FIRST_WORD);
+    assert_eq!(begun.elapsed(), WORD);
     serving.check(LAB).unwrap();
+}
+
+/// It need not wait for the next renewal.
+#[tokio::test(start_paused = true)]
+async fn an_effect_after_a_clock_was_set_has_it_asked_for_again() {
+    let (serving, clock) = serving();
+    serving.held(LAB, 7, serving.now(), TTL);
+    let serving = Arc::new(serving);
+    let keeper = Arc::clone(&serving);
+    let keeping = tokio::spawn(async move {
+        keeper.doubted(LAB).await;
+        assert_eq!(keeper.epoch(LAB), None);
+        keeper.held(LAB, 7, keeper.now(), TTL);
+    });
+    serving.settled(LAB).await;
+    assert!(!keeping.is_finished(), "nobody doubts what both clocks say");
+    clock.advance(Duration::from_hours(1));
+    let begun = Instant::now();
+    serving.settled(LAB).await;
+    serving.check(LAB).unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    keeping.await.unwrap();
+    clock.advance(Duration::from_hours(1));
+    serving.settled(LAB).await;
+    assert_eq!((begun.elapsed(), refused(&serving)), (WORD, "SERVING_NOT_SURE".to_owned()));
+    assert_eq!(serving.forget(LAB), Some(7), "it is still given back");
 }
 
 #[tokio::test(start_paused = true)]
