@@ -1,8 +1,9 @@
 //! Loaded before libc (`LD_PRELOAD`), makes a process's databases fail as a file tells it to.
 //!
-//! The file `SALVOR_FAULTY_DISK` holds nothing, or one order: `CALL HOW SKIP`. CALL is `write` or `sync`; HOW is an errno by
-//! name, `half` (what a full pipe or a signal gives) or `torn` (half of it, and the process is killed); so many such calls as
-//! SKIP says succeed first. Files whose name has no `.db` in it are left alone, and so is everything that is not an order.
+//! The file `SALVOR_FAULTY_DISK` holds nothing, or one order: `CALL HOW SKIP NUMBER`. CALL is `write` or `sync`; HOW is an errno by
+//! name, `half` (what a full pipe or a signal gives), `torn` (half of it, and the process is killed) or `hang` (it goes on when
+//! there is another order, and a file beside the order says that it waits); so many such calls as SKIP says succeed
+//! first, and NUMBER tells orders apart. Files whose name has no `.db` in it are left alone, and so is everything that is not an order.
 //! Built by `build.rs` into a library of its own, so that no test links to it by accident.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -26,6 +27,11 @@ enum Fault {
     Errno(c_int),
     Half,
     Torn,
+    Hang,
+}
+
+fn order() -> Option<String> {
+    std::fs::read_to_string(std::env::var_os("SALVOR_FAULTY_DISK")?).ok()
 }
 
 fn fault(call: &str, fd: c_int) -> Option<Fault> {
@@ -33,7 +39,7 @@ fn fault(call: &str, fd: c_int) -> Option<Fault> {
     if !name.file_name()?.to_str()?.contains(".db") {
         return None;
     }
-    let order = std::fs::read_to_string(std::env::var_os("SALVOR_FAULTY_DISK")?).ok()?;
+    let order = order()?;
     let mut words = order.split_whitespace();
     if words.next()? != call {
         return None;
@@ -43,6 +49,7 @@ fn fault(call: &str, fd: c_int) -> Option<Fault> {
         "ENOSPC" => Fault::Errno(28),
         "half" => Fault::Half,
         "torn" => Fault::Torn,
+        "hang" => Fault::Hang,
         _ => return None,
     };
     let skip: u64 = words.next()?.parse().ok()?;
@@ -52,6 +59,18 @@ fn fault(call: &str, fd: c_int) -> Option<Fault> {
     }
     known.1 += 1;
     (known.1 > skip).then_some(how)
+}
+
+/// Until there is another order, or none.
+fn hang() {
+    let begun = order();
+    if let Some(orders) = std::env::var_os("SALVOR_FAULTY_DISK") {
+        // Whoever waits for it to be there would notice.
+        let _ = std::fs::write(std::path::Path::new(&orders).with_extension("hangs"), "");
+    }
+    while order() == begun {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
 }
 
 fn failed(errno: c_int) -> isize {
@@ -71,6 +90,10 @@ unsafe fn next<F: Copy>(name: &CStr) -> F {
 fn writes(fd: c_int, length: usize, write: impl Fn(usize) -> isize) -> isize {
     match fault("write", fd) {
         None => write(length),
+        Some(Fault::Hang) => {
+            hang();
+            write(length)
+        }
         Some(Fault::Errno(errno)) => failed(errno),
         Some(Fault::Half) => write(length.div_ceil(2)),
         Some(Fault::Torn) => {
@@ -84,10 +107,12 @@ fn writes(fd: c_int, length: usize, write: impl Fn(usize) -> isize) -> isize {
 
 fn syncs(fd: c_int, name: &CStr) -> c_int {
     match fault("sync", fd) {
-        Some(Fault::Errno(errno)) => failed(errno) as c_int,
-        // SAFETY: both calls have this type.
-        _ => unsafe { next::<extern "C" fn(c_int) -> c_int>(name)(fd) },
+        Some(Fault::Errno(errno)) => return failed(errno) as c_int,
+        Some(Fault::Hang) => hang(),
+        _ => {}
     }
+    // SAFETY: both calls have this type.
+    unsafe { next::<extern "C" fn(c_int) -> c_int>(name)(fd) }
 }
 
 #[unsafe(no_mangle)]

@@ -4,6 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many orders there were.
+static ORDERS: AtomicU64 = AtomicU64::new(0);
 
 /// What goes wrong with a database's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Fault {
     TornWrite,
     /// What was written may or may not be on the disk.
     SyncsFail,
+    /// A sync takes until the disk has another fault, or none.
+    SyncsHang,
 }
 
 /// A disk that works until it is told otherwise. It concerns only processes that have its [`environment`](Disk::environment).
@@ -56,8 +62,15 @@ impl Disk {
             Fault::ShortWrites => ("write", "half"),
             Fault::TornWrite => ("write", "torn"),
             Fault::SyncsFail => ("sync", "EIO"),
+            Fault::SyncsHang => ("sync", "hang"),
         };
-        self.order(&format!("{call} {how} {after}"))
+        match fs::remove_file(self.orders.with_extension("hangs")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // No two orders are the same, so that each is seen to be another one.
+        let number = ORDERS.fetch_add(1, Ordering::Relaxed);
+        self.order(&format!("{call} {how} {after} {number}"))
     }
 
     /// From now on it works.
@@ -66,6 +79,11 @@ impl Disk {
     /// The order cannot be written.
     pub fn heals(&self) -> io::Result<()> {
         self.order("")
+    }
+
+    /// Whether a call has hung since it was last told to.
+    pub fn hangs(&self) -> bool {
+        self.orders.with_extension("hangs").exists()
     }
 
     /// In one step, so that no process reads half of it.

@@ -1,6 +1,9 @@
 //! The journal's disk fails in the middle of a recovery, and works again later: nobody has to do anything about the recovery.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use futures::{StreamExt as _, future::ready, stream};
+use salvor_proto::{error::received, registry::v1::AcquireLeaseRequest};
 use salvor_testkit::{
     disk::{Disk, Fault},
     store::skipped_on_a_server,
@@ -13,6 +16,9 @@ use crate::{
     scene::{Case, Scene},
     verify::verify,
 };
+
+/// How often a disk hangs in one recovery.
+const HANGS: u32 = 4;
 
 /// What the log says of each failure.
 const NOTICED: &str = "the journal cannot be used";
@@ -84,4 +90,51 @@ async fn a_rebuild_goes_on_after_a_disk_that_could_not_say_what_is_on_it() {
         return;
     }
     fails_everywhere(Case::Rebuild, Fault::SyncsFail, 3, 5).await;
+}
+
+/// A disk that takes its time, at one sync after the other: the lease is kept meanwhile, and nothing is done twice.
+#[tokio::test]
+async fn a_rebuild_goes_on_after_each_sync_that_hangs() {
+    if skipped_on_a_server("the disk under a file") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::new(directory.path()).unwrap();
+    let (mut scene, process, before) = Scene::open(Case::Rebuild, None).await;
+    process.kill().await;
+    scene.start.disk = Some(disk.clone());
+    let process = scene.begin(None).await;
+    let hanging = async {
+        for hang in 0..HANGS {
+            disk.breaks(Fault::SyncsHang, 2).unwrap();
+            until("a sync hangs", async || disk.hangs().then_some(())).await;
+            if hang == 2 {
+                renewed_past_its_time(&scene).await;
+            }
+            disk.heals().unwrap();
+        }
+    };
+    let (asked, ()) = tokio::join!(scene.ask(), hanging);
+    asked.unwrap();
+    let recovery = scene.ended().await;
+    verify(&scene, &before, &recovery, "a disk that hangs").await;
+    process.kill().await;
+    scene.fleet.stop().await;
+}
+
+/// Waits for so many renewals of the record's lease that it would have run out without them.
+async fn renewed_past_its_time(scene: &Scene) {
+    let ends = RefCell::new(BTreeSet::new());
+    until("renewals of the lease", async || {
+        let request = AcquireLeaseRequest {
+            sandbox: scene.name.clone(),
+            holder: "somebody-else".into(),
+            ttl: None,
+        };
+        let held = scene.fleet.registry.clone().acquire_lease(request).await.unwrap_err();
+        ends.borrow_mut().insert(received(&held).metadata["expire_time"].clone());
+        // Three of them are a lease's time.
+        (ends.borrow().len() > 4).then_some(())
+    })
+    .await;
 }

@@ -1,10 +1,14 @@
 //! A registry on a disk that fails: what was answered stands, and when the disk works again so does the registry.
 
+use std::time::Duration;
+
+use salvor_proto::registry::v1::{CreateSandboxRequest, Sandbox};
 use salvor_testkit::disk::{Disk, Fault};
 use salvor_testkit::store::skipped_on_a_server;
+use salvor_testkit::wait::until;
 use tonic::Code;
 
-use crate::support::{Place, Process, create, gateway, try_create};
+use crate::support::{Place, Process, create, gateway, name, try_create};
 
 /// A registry with one record, on a disk that works as yet.
 async fn one_record() -> Option<(Place, Disk, Process)> {
@@ -65,6 +69,34 @@ async fn a_sync_that_fails_leaves_the_change_done_or_not_and_nothing_else() {
         assert_eq!(again.code(), Code::AlreadyExists, "{again}");
     }
     assert_eq!(process.list().await.len(), 2);
+}
+
+/// Whoever does not wait is told what is not known, and learns it by asking again.
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_writes_and_nothing_else() {
+    let Some((_place, disk, mut process)) = one_record().await else { return };
+    let before = process.list().await;
+    disk.breaks(Fault::SyncsHang, 0).unwrap();
+    let mut writer = process.another_client();
+    let waits = tokio::spawn(async move { try_create(&mut writer, 1).await });
+    until("a sync hangs", async || disk.hangs().then_some(())).await;
+    assert_eq!(process.list().await, before, "reading needs no sync");
+
+    let sandbox = Sandbox { name: name(2), ..Default::default() };
+    let request_id = "0e7a3a52-7c8b-4c1d-9d0e-2f4b6a8c1e3d".into();
+    let hurried = CreateSandboxRequest { sandbox: Some(sandbox), request_id, ..Default::default() };
+    let mut request = tonic::Request::new(hurried.clone());
+    request.set_timeout(Duration::from_millis(300));
+    let overdue = process.client.create_sandbox(request).await.unwrap_err();
+    assert_eq!(overdue.code(), Code::DeadlineExceeded, "{overdue}");
+    assert!(overdue.message().contains("may have taken effect"), "{overdue}");
+    assert!(!waits.is_finished());
+
+    disk.heals().unwrap();
+    let created = waits.await.unwrap().unwrap();
+    let second = process.client.create_sandbox(hurried).await.unwrap().into_inner().sandbox;
+    let after = process.list().await;
+    assert_eq!(after, [before, vec![created, second.unwrap()]].concat());
 }
 
 #[tokio::test]
