@@ -2,11 +2,14 @@
 //! is skipped.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use salvor_runtime::database::{Database, Error, Failure, Location, Migration, Options, Word};
 use salvor_testkit::store::{Store, skipped_without_a_server};
-use sqlx::AnyPool;
+use salvor_testkit::wait::until;
+use sqlx::{AnyPool, AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -49,6 +52,69 @@ async fn insert(database: &AnyPool, id: i64, name: &str) -> Result<(), sqlx::Err
 async fn count(database: &Database) -> i64 {
     let mut view = database.view().await.unwrap();
     sqlx::query_scalar("SELECT count(*) FROM rows").fetch_one(&mut *view).await.unwrap()
+}
+
+/// A server of the test's own, since the setting is the whole server's.
+struct OwnServer {
+    directory: tempfile::TempDir,
+    url: String,
+}
+
+impl OwnServer {
+    const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/lib/postgres");
+
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // Its own user must be able to enter it.
+        std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let place = directory.path().join("server");
+        let started = Command::new(Self::SCRIPT).arg("start").arg(place).output().unwrap();
+        assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+        let url = String::from_utf8(started.stdout).unwrap().trim().to_owned();
+        Self { directory, url }
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        let place = self.directory.path().join("server");
+        let _ = Command::new(Self::SCRIPT).arg("stop").arg(place).status();
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_commits_are_none_is_refused_untouched() {
+    if skipped_without_a_server("what a server is set to") {
+        return;
+    }
+    let server = tokio::task::spawn_blocking(OwnServer::start).await.unwrap();
+    for setting in ["fsync", "full_page_writes"] {
+        set(&server, setting, "off").await;
+        let store = Store::on(Some(&server.url), std::path::Path::new("."), "runtime");
+        let refused = Database::open(store.location(), Options::default(), &[V1]).await;
+        let refused = refused.unwrap_err().to_string();
+        let words = format!("runs with {setting} = off: after a crash of its host");
+        assert!(refused.contains(&words), "{refused}");
+        assert!(refused.contains("Nothing was changed. Set"), "{refused}");
+        assert!(!refused.contains("salvor:salvor"), "no password: {refused}");
+        set(&server, setting, "on").await;
+        open(&store).await.close().await;
+    }
+}
+
+/// Sets one of the server's settings, and waits until new connections have it.
+async fn set(server: &OwnServer, setting: &str, value: &str) {
+    let mut admin = PgConnection::connect(&server.url).await.unwrap();
+    let alter = format!("ALTER SYSTEM SET {setting} = {value}");
+    sqlx::query(AssertSqlSafe(alter)).execute(&mut admin).await.unwrap();
+    sqlx::query("SELECT pg_reload_conf()").execute(&mut admin).await.unwrap();
+    until("the setting", async || {
+        let mut new = PgConnection::connect(&server.url).await.unwrap();
+        let query = sqlx::query_scalar("SELECT current_setting($1)").bind(setting);
+        let now: String = query.fetch_one(&mut new).await.unwrap();
+        (now == value).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -56,7 +56,14 @@ async fn connect(
         .log_slow_statements(LevelFilter::Warn, Duration::from_secs(1));
     sqlx::any::install_default_drivers();
     // A pool tries again and again, and would hide why.
-    try_once(&connect, &settings, options).await.map_err(Error::open(location))?;
+    let trying = try_once(&connect, &settings, location);
+    let in_time = tokio::time::timeout(options.acquire_timeout, trying).await;
+    let off = in_time
+        .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        .map_err(Error::open(location))?;
+    if let Some(setting) = off.filter(|_| options.durability == Durability::Full) {
+        return Err(Error::NotDurable { location: location.clone(), setting });
+    }
     let settings: Arc<str> = settings.into();
     AnyPoolOptions::new()
         .max_connections(connections)
@@ -77,18 +84,22 @@ async fn connect(
         .map_err(Error::open(location))
 }
 
+/// Answers which setting of a server, if any, makes its commits no commits.
 async fn try_once(
     connect: &AnyConnectOptions,
     settings: &str,
-    options: Options,
-) -> Result<(), sqlx::Error> {
-    let trying = async {
-        let mut connection = connect.connect().await?;
-        sqlx::raw_sql(AssertSqlSafe(settings.to_owned())).execute(&mut connection).await?;
-        connection.close().await
-    };
-    let in_time = tokio::time::timeout(options.acquire_timeout, trying);
-    in_time.await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    location: &Location,
+) -> Result<Option<String>, sqlx::Error> {
+    let mut connection = connect.connect().await?;
+    sqlx::raw_sql(AssertSqlSafe(settings.to_owned())).execute(&mut connection).await?;
+    let mut off = None;
+    if location.is_shared() {
+        let names = "SELECT name FROM pg_settings WHERE setting = 'off' \
+                     AND name IN ('fsync', 'full_page_writes') ORDER BY name";
+        off = sqlx::query_scalar(names).fetch_optional(&mut connection).await?;
+    }
+    connection.close().await?;
+    Ok(off)
 }
 
 /// Every byte that could mean something in a URL is escaped, and the path is made absolute: its first part is no host.

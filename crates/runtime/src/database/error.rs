@@ -28,6 +28,17 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// The server does not write to its disk before it answers.
+    #[error(
+        "the database {location} is on a server that runs with {setting} = off: after a crash of its host, what salvor has answered \
+         would be lost or torn. Nothing was changed. Set {setting} = on there and reload it"
+    )]
+    NotDurable {
+        /// Where it is.
+        location: Location,
+        /// The server's setting.
+        setting: String,
+    },
     /// The database was written by a newer version of this service.
     #[error(
         "the database {location} has schema {found}, and this binary knows schemas up to {known}. Nothing was changed. Run the \
