@@ -78,9 +78,10 @@ impl Samples {
                 restart(plant, service).await;
             }
             let (name, life) = (service.name(), service.pid());
-            if let Some((bytes, open)) = process(life) {
-                self.push(&format!("{name}, MB resident"), begun, life, bytes / MB);
-                self.push(&format!("{name}, descriptors"), begun, life, open);
+            if let Some(taken) = process(life) {
+                self.push(&format!("{name}, MB resident"), begun, life, taken.resident / MB);
+                self.push(&format!("{name}, MB its own"), begun, life, taken.own / MB);
+                self.push(&format!("{name}, descriptors"), begun, life, taken.open);
             }
         }
         for (name, store, counts) in
@@ -157,14 +158,23 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / MB
 }
 
-/// Resident bytes and open descriptors of a process.
+/// What a process takes. Its program, as far as it has been run, is mapped and is not its own.
+struct Taken {
+    resident: f64,
+    own: f64,
+    open: f64,
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn process(id: u32) -> Option<(f64, f64)> {
+fn process(id: u32) -> Option<Taken> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: f64 = resident.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    let open = fs::read_dir(format!("/proc/{id}/fd")).ok()?.count();
-    Some((kilobytes * 1024.0, open as f64))
+    let bytes = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: f64 = value.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024.0)
+    };
+    let open = fs::read_dir(format!("/proc/{id}/fd")).ok()?.count() as f64;
+    Some(Taken { resident: bytes("VmRSS:")?, own: bytes("RssAnon:")?, open })
 }
 
 /// Bytes of all files below a directory.
