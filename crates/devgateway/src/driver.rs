@@ -193,7 +193,9 @@ impl Root {
         match self {
             Self::Directory(directory) => {
                 directory.create()?;
-                directory.spawn_main(blueprint.command, blueprint.env).map(Main::Process)
+                let mut main = directory.spawn_main(blueprint.command, blueprint.env)?;
+                process::shown(&mut main).await;
+                Ok(Main::Process(main))
             }
             Self::Container { id, docker } => {
                 Box::pin(docker.launch(id, blueprint)).await.map(Main::Waiting)

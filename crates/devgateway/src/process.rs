@@ -120,6 +120,19 @@ impl Directory {
     }
 }
 
+/// Waits until a scan finds a process that was just started: until its program is set up, its environment reads as empty.
+pub(crate) async fn shown(child: &mut Child) {
+    let Some(pid) = child.id() else { return };
+    for _ in 0..KILL_ROUNDS {
+        let empty = fs::read(format!("/proc/{pid}/environ")).is_ok_and(|read| read.is_empty());
+        // That of one that has ended does, too.
+        if !empty || !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        sleep(POLL).await;
+    }
+}
+
 fn is_path_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-')
 }
@@ -203,6 +216,23 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(root.map(text), mapped, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_started_is_found_at_once_and_what_has_ended_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Directory::new(dir.path(), "6c1d9c64-process-test");
+        root.create().unwrap();
+        let ids = ["6c1d9c64-process-test".to_owned()];
+        for _ in 0..50 {
+            let argv = ["sleep", "1000"].map(str::to_owned);
+            let mut child = root.spawn_main(&argv, &BTreeMap::new()).unwrap();
+            shown(&mut child).await;
+            assert_eq!(processes(&ids).len(), 1);
+            end_all(&ids, None).await;
+            child.wait().await.unwrap();
+            shown(&mut child).await;
         }
     }
 

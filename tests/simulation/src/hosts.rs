@@ -78,7 +78,6 @@ pub(crate) async fn orchestrator(journal: PathBuf) -> Ended {
     config.undetermined_timeout = Duration::from_secs(2);
     config.lease_ttl = Duration::from_secs(3);
     config.park_retry = Duration::from_millis(500);
-    config.heartbeat_timeout = Duration::from_secs(5);
     config.schedule.poll = Duration::ZERO;
     let listener = listen(port::ORCHESTRATOR).await?;
     let tasks = Shutdown::new().tasks();

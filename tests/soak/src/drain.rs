@@ -18,6 +18,8 @@ use crate::{
 const POLL: Duration = Duration::from_secs(1);
 /// Words in a log that no fault is an excuse for.
 const DEFECTS: [&str; 2] = ["panicked at", "INTERNAL"];
+/// Before such a word, what a gateway said. Its errors are faults.
+const QUOTED: &str = "answered INTERNAL";
 
 /// See the module.
 pub(crate) async fn run(plant: &Plant) {
@@ -138,7 +140,7 @@ fn logs(plant: &Plant) {
     for service in &plant.services {
         let text = fs::read_to_string(service.log()).unwrap_or_default();
         for word in DEFECTS {
-            let lines = text.lines().filter(|line| line.contains(word));
+            let lines = text.lines().filter(|line| line.contains(word) && !line.contains(QUOTED));
             let count = lines.clone().count();
             if let Some(first) = lines.take(1).next() {
                 plant.tally.violated(&format!("{} logged {count} times: {first}", service.name()));
