@@ -5,8 +5,8 @@
 
 mod mask;
 
-use prost::Message;
-use prost_reflect::DynamicMessage;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::{DecodeError, Message};
 use salvor_proto::registry::v1::{Posture, Sandbox};
 use sha2::{Digest, Sha256};
 
@@ -123,21 +123,34 @@ pub(crate) fn patch<M: Message + prost::Name>(
     let descriptor = salvor_proto::json::pool()
         .get_message_by_name(&M::full_name())
         .ok_or(Error::Defect("a message without a descriptor"))?;
-    let decode = |bytes: &[u8]| {
-        DynamicMessage::decode(descriptor.clone(), bytes)
-            .map_err(|_| Error::Defect("a decoded message does not decode by its descriptor"))
+    let number = |name: &&str| {
+        let field = descriptor.get_field_by_name(name);
+        field.map(|field| field.number()).ok_or(Error::Defect("a field without a descriptor"))
     };
-    let mut patched = decode(stored)?;
-    let from = decode(&from.encode_to_vec())?;
-    for name in fields {
-        let field = descriptor
-            .get_field_by_name(name)
-            .ok_or(Error::Defect("a field without a descriptor"))?;
-        if from.has_field(&field) {
-            patched.set_field(&field, from.get_field(&field).into_owned());
-        } else {
-            patched.clear_field(&field);
-        }
+    let numbers = fields.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    let undecodable = |_| Error::Defect("a decoded message does not decode field by field");
+    let from = from.encode_to_vec();
+    let mut patched = parts(stored).map_err(undecodable)?;
+    patched.retain(|(number, _)| !numbers.contains(number));
+    patched.extend(
+        parts(&from)
+            .map_err(undecodable)?
+            .into_iter()
+            .filter(|(number, _)| numbers.contains(number)),
+    );
+    // Those of one number stay in their order.
+    patched.sort_by_key(|(number, _)| *number);
+    Ok(patched.into_iter().flat_map(|(_, bytes)| bytes).copied().collect())
+}
+
+/// The fields of an encoded message, each with its number and its bytes.
+fn parts(message: &[u8]) -> Result<Vec<(u32, &[u8])>, DecodeError> {
+    let (mut parts, mut rest) = (Vec::new(), message);
+    while !rest.is_empty() {
+        let begun = rest;
+        let (number, wire_type) = decode_key(&mut rest)?;
+        skip_field(wire_type, number, &mut rest, DecodeContext::default())?;
+        parts.push((number, &begun[..begun.len() - rest.len()]));
     }
-    Ok(patched.encode_to_vec())
+    Ok(parts)
 }

@@ -18,8 +18,10 @@ mod records;
 mod requests;
 mod row;
 mod schema;
+mod seen;
 mod serving;
 mod txn;
+mod unwritten;
 mod write;
 
 use std::sync::Arc;
@@ -140,7 +142,16 @@ impl Store {
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
-        let told = self.inner.queue.join(work)?;
+        self.write_about(seen::About::default(), work).await
+    }
+
+    /// The same, of work that will ask for something that can be looked up with what others ask for.
+    async fn write_about<T, W>(&self, about: seen::About, work: W) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let told = self.inner.queue.join(about, work)?;
         let inner = Arc::clone(&self.inner);
         let turn = at_once(async move { inner.take_turn().await });
         tokio::spawn(turn.in_current_span());

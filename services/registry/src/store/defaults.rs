@@ -24,7 +24,7 @@ impl Store {
 
     /// Points at `name`, or at nothing. Answers what was the default before.
     pub(crate) async fn set_default(&self, name: Option<String>) -> Result<Option<String>, Error> {
-        self.write(move |txn| async move { txn.set_default(name).await }.boxed()).await
+        self.write(move |txn| txn.set_default(name).boxed()).await
     }
 }
 
@@ -34,7 +34,7 @@ impl Txn {
     /// The present default.
     pub(super) async fn default(&mut self) -> Result<Option<Version>, Error> {
         let found = sqlx::query(versions!("WHERE r.is_default = 1 AND r.superseded IS NULL"))
-            .fetch_optional(self.connection())
+            .fetch_optional(self.settled().await?)
             .await?;
         found.as_ref().map(Version::from_row).transpose()
     }
@@ -53,27 +53,22 @@ impl Txn {
             return Ok(before);
         }
         if let Some(previous) = previous {
-            self.flag(previous, false).await?;
+            self.flag(previous, false)?;
         }
         if let Some(next) = next {
-            self.flag(next, true).await?;
+            self.flag(next, true)?;
         }
         Ok(before)
     }
 
-    async fn flag(&mut self, mut version: Version, is_default: bool) -> Result<(), Error> {
+    fn flag(&mut self, mut version: Version, is_default: bool) -> Result<(), Error> {
         let damaged = version.sandbox(&self.keys).is_err();
         version.is_default = is_default;
         let revision = self.next_revision();
-        self.put(version, revision).await?;
         if damaged {
             // Its bytes go on as they are, and so must the knowledge that they are not what was written.
-            sqlx::query("UPDATE records SET digest = $1 WHERE revision = $2")
-                .bind(Vec::new())
-                .bind(revision)
-                .execute(self.connection())
-                .await?;
+            return self.put_damaged(version, revision);
         }
-        Ok(())
+        self.put(version, revision)
     }
 }

@@ -8,6 +8,7 @@ use prost::Message;
 use salvor_proto::registry::v1::{EntrySnapshot, Policy, Sandbox, Spec};
 
 use super::material::{self, Field, Material};
+use super::seen::About;
 use super::write::{check_etag, check_mark, stripped};
 use super::{Store, Txn, Version, gateways, leases, row};
 use crate::error::Error;
@@ -109,7 +110,8 @@ impl Store {
 
     /// Puts a copy back. Answers the record and whether it became the default again.
     pub(crate) async fn restore(&self, restore: Restore) -> Result<(Sandbox, bool), Error> {
-        self.write(move |txn| async move { txn.restore(restore).await }.boxed()).await
+        let about = About::record(&restore.snapshot.name);
+        self.write_about(about, move |txn| txn.restore(restore).boxed()).await
     }
 }
 
@@ -121,7 +123,7 @@ impl Txn {
         let copy = open(&self.keys, &snapshot)?;
         let altered = || Error::SnapshotAltered { name: snapshot.name.clone() };
         let mut after = Sandbox::decode(copy.message.as_slice()).map_err(|_| altered())?;
-        gateways::must_be_registered(self.connection(), gateway).await?;
+        gateways::must_be_registered(self.connection().await?, gateway).await?;
         let present = self.current(&snapshot.name).await?;
         self.check_fence(&snapshot.name, fence_token, false).await?;
         if let Some(present) = &present {
@@ -139,7 +141,8 @@ impl Txn {
         self.restore_material(&mut next, &copy).await?;
         let (is_default, reclaimed) = self.settle_default(&snapshot, present.as_ref()).await?;
         next.is_default = is_default;
-        let stored = self.put(next, revision).await?.sandbox(&self.keys)?;
+        let stored = next.shown(after, &self.keys);
+        self.put(next, revision)?;
         Ok((stored, reclaimed))
     }
 

@@ -160,7 +160,7 @@ impl Txn {
             return Ok(first);
         }
         // A damaged row can be registered anew: nothing else could heal it while records are bound to it.
-        let known = entry(self.connection(), &gateway.name).await?;
+        let known = entry(self.connection().await?, &gateway.name).await?;
         if known.is_some_and(|known| known.gateway().is_ok()) {
             return Err(Error::GatewayExists { name: gateway.name });
         }
@@ -171,7 +171,7 @@ impl Txn {
         gateway.heartbeat = None;
         let entry = Entry::new(&gateway, gateway.encode_to_vec(), None);
         self.put_gateway(&entry).await?;
-        self.remember(request.as_ref(), &gateway).await?;
+        self.remember(request.as_ref(), &gateway);
         Ok(gateway)
     }
 
@@ -196,7 +196,7 @@ impl Txn {
             "SELECT count(*) FROM records WHERE gateway = $1 AND state <> 4 AND superseded IS NULL",
         )
         .bind(label)
-        .fetch_one(self.connection())
+        .fetch_one(self.settled().await?)
         .await?;
         if count > 0 {
             let records = sqlx::query_scalar(
@@ -205,13 +205,13 @@ impl Txn {
             )
             .bind(label)
             .bind(NAMED)
-            .fetch_all(self.connection())
+            .fetch_all(self.settled().await?)
             .await?;
             return Err(Error::GatewayInUse { name, count, records });
         }
         sqlx::query("DELETE FROM gateways WHERE name = $1")
             .bind(&name)
-            .execute(self.connection())
+            .execute(self.connection().await?)
             .await?;
         self.next_revision();
         Ok(())
@@ -239,7 +239,7 @@ impl Txn {
     }
 
     async fn known_gateway(&mut self, name: &str, etag: Option<&str>) -> Result<Entry, Error> {
-        let found = entry(self.connection(), name).await?;
+        let found = entry(self.connection().await?, name).await?;
         let found = found.ok_or_else(|| Error::GatewayNotFound { name: name.into() })?;
         match etag {
             Some(etag) if etag != found.etag => Err(Error::EtagMismatch {
@@ -262,7 +262,7 @@ impl Txn {
         .bind(&entry.digest)
         .bind(&entry.message)
         .bind(&entry.heartbeat)
-        .execute(self.connection())
+        .execute(self.connection().await?)
         .await?;
         Ok(())
     }

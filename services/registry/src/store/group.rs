@@ -3,8 +3,9 @@
 //! Invariant: writes are done in the order in which they came, those that wait at the same time in one transaction, and each is
 //! told how it went only when the commit is done or has failed, for what it saw was the others' work. One that fails or only
 //! checks leaves nothing behind and harms no other, and its revision is the next one's. If the transaction itself is lost, all
-//! that had begun in it fail with it, and those that had not go on in another one. Deliberately absent: a task that writes. Each
-//! caller's own takes a turn and does the oldest that wait then; so as many turns are to come as there are writes.
+//! that had begun in it fail with it, and those that had not go on in another one; so it is if the database refuses rows that
+//! were kept, as for want of room. Deliberately absent: a task that writes. Each caller's own takes a turn and does the oldest
+//! that wait then; so as many turns are to come as there are writes.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -13,6 +14,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
+use super::seen::About;
 use super::{Inner, Txn};
 use crate::error::Error;
 
@@ -30,6 +32,9 @@ pub(super) struct Queue {
 
 /// One write of a group.
 pub(super) trait Member: Send {
+    /// What it will ask for.
+    fn about(&self) -> &About;
+
     /// Does it, and keeps how it went.
     fn run<'t>(&'t mut self, txn: &'t mut Txn) -> BoxFuture<'t, ()>;
 
@@ -41,6 +46,7 @@ pub(super) trait Member: Send {
 }
 
 struct Write<T, W> {
+    about: About,
     work: Option<W>,
     went: Option<Result<T, Error>>,
     caller: oneshot::Sender<Result<T, Error>>,
@@ -50,7 +56,11 @@ struct Write<T, W> {
 
 impl Queue {
     /// Lets `work` wait. What it answers is told how it went, by one of as many calls of [`Inner::take_turn`].
-    pub(super) fn join<T, W>(&self, work: W) -> Result<oneshot::Receiver<Result<T, Error>>, Error>
+    pub(super) fn join<T, W>(
+        &self,
+        about: About,
+        work: W,
+    ) -> Result<oneshot::Receiver<Result<T, Error>>, Error>
     where
         T: Send + 'static,
         W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
@@ -60,7 +70,7 @@ impl Queue {
             return Err(sqlx::Error::PoolTimedOut.into());
         }
         let (caller, told) = oneshot::channel();
-        waiting.push_back(Box::new(Write { work: Some(work), went: None, caller }));
+        waiting.push_back(Box::new(Write { about, work: Some(work), went: None, caller }));
         Ok(told)
     }
 
@@ -84,6 +94,10 @@ where
     T: Send,
     W: for<'t> FnOnce(&'t mut Txn) -> BoxFuture<'t, Result<T, Error>> + Send,
 {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
     fn run<'t>(&'t mut self, txn: &'t mut Txn) -> BoxFuture<'t, ()> {
         async move {
             if let Some(work) = self.work.take() {
@@ -127,6 +141,17 @@ impl Inner {
         }
     }
 
+    /// A transaction that has looked up what its writes will ask for.
+    async fn begin_with(&self, about: Vec<About>) -> Result<Txn, Error> {
+        let mut txn = self.begin().await?;
+        if txn.look_up(&about).await.is_ok() {
+            return Ok(txn);
+        }
+        // What cannot be read for one must not fail the others: each asks for itself, in a transaction that has seen no failure.
+        txn.finish().await?;
+        self.begin().await
+    }
+
     /// One transaction, of all that wait unless it is lost on the way. Answers the revision if it moved.
     async fn together(
         &self,
@@ -134,7 +159,8 @@ impl Inner {
         begun: &mut Vec<Box<dyn Member>>,
     ) -> Result<Option<i64>, Error> {
         let alone = waiting.len() == 1;
-        let mut txn = match self.begin().await {
+        let about = waiting.iter().map(|member| member.about().clone()).collect();
+        let mut txn = match self.begin_with(about).await {
             Ok(txn) => txn,
             Err(error) => {
                 begun.extend(waiting.drain(..));

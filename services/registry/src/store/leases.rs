@@ -9,15 +9,30 @@ use std::time::Duration;
 use futures::FutureExt;
 use salvor_proto::registry::v1::Lease;
 use salvor_proto::time::timestamp;
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use super::seen::{About, Unseen};
 use super::{Store, Txn};
 use crate::error::Error;
 
+#[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) fence_token: i64,
     pub(super) holder: String,
     pub(super) expire_ms: u64,
+}
+
+// === impl Held ===
+
+impl Held {
+    /// From the columns of a lease, which are null where there is none.
+    pub(super) fn from_row(row: &AnyRow) -> Result<Option<Self>, Error> {
+        let Some(fence_token) = row.try_get("fence_token")? else { return Ok(None) };
+        let expire_ms: i64 = row.try_get("expire_ms")?;
+        let expire_ms = u64::try_from(expire_ms).unwrap_or(0);
+        Ok(Some(Self { fence_token, holder: row.try_get("holder")?, expire_ms }))
+    }
 }
 
 // === impl Store ===
@@ -30,7 +45,8 @@ impl Store {
         holder: String,
         ttl: Duration,
     ) -> Result<Lease, Error> {
-        self.write(move |txn| async move { txn.acquire(name, holder, ttl).await }.boxed()).await
+        let about = About::record(&name);
+        self.write_about(about, move |txn| txn.acquire(name, holder, ttl).boxed()).await
     }
 
     /// Moves the end of a lease that is held to `ttl` from now.
@@ -40,12 +56,14 @@ impl Store {
         fence_token: i64,
         ttl: Duration,
     ) -> Result<Lease, Error> {
-        self.write(move |txn| async move { txn.renew(name, fence_token, ttl).await }.boxed()).await
+        let about = About::record(&name);
+        self.write_about(about, move |txn| txn.renew(name, fence_token, ttl).boxed()).await
     }
 
     /// Ends a lease if it is held under that token.
     pub(crate) async fn release_lease(&self, name: String, fence_token: i64) -> Result<(), Error> {
-        self.write(move |txn| async move { txn.release(name, fence_token).await }.boxed()).await
+        let about = About::record(&name);
+        self.write_about(about, move |txn| txn.release(name, fence_token).boxed()).await
     }
 }
 
@@ -72,7 +90,7 @@ impl Txn {
         ttl: Duration,
     ) -> Result<Lease, Error> {
         let now_ms = self.now_ms;
-        let last = find(self.connection(), &name).await?;
+        let last = self.lease(&name).await?;
         if let Some(held) =
             last.as_ref().filter(|held| held.expire_ms > now_ms && held.holder != holder)
         {
@@ -83,7 +101,7 @@ impl Txn {
                 remaining: Duration::from_millis(held.expire_ms - now_ms),
             });
         }
-        let fence_token = highest(self.connection()).await? + 1;
+        let fence_token = highest(self.connection().await?).await? + 1;
         self.store_lease(name, Held { fence_token, holder, expire_ms: end(now_ms, ttl) }).await
     }
 
@@ -94,7 +112,7 @@ impl Txn {
         ttl: Duration,
     ) -> Result<Lease, Error> {
         let now_ms = self.now_ms;
-        let held = find(self.connection(), &name).await?;
+        let held = self.lease(&name).await?;
         let current =
             held.filter(|held| held.fence_token == fence_token && held.expire_ms > now_ms);
         let Some(held) = current else { return Err(Error::LeaseLost { name, given: fence_token }) };
@@ -102,15 +120,24 @@ impl Txn {
     }
 
     async fn release(&mut self, name: String, fence_token: i64) -> Result<(), Error> {
+        self.seen.leases.forget(&name);
         sqlx::query("UPDATE leases SET expire_ms = 0 WHERE name = $1 AND fence_token = $2")
             .bind(name)
             .bind(fence_token)
-            .execute(self.connection())
+            .execute(self.connection().await?)
             .await?;
         Ok(())
     }
 
+    async fn lease(&mut self, name: &str) -> Result<Option<Held>, Error> {
+        match self.seen.leases.get(name) {
+            Ok(seen) => Ok(seen),
+            Err(Unseen) => find(self.connection().await?, name).await,
+        }
+    }
+
     async fn store_lease(&mut self, name: String, held: Held) -> Result<Lease, Error> {
+        self.seen.leases.forget(&name);
         sqlx::query(
             "INSERT INTO leases (name, fence_token, holder, expire_ms) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (name) DO UPDATE SET fence_token = excluded.fence_token, \
@@ -120,7 +147,7 @@ impl Txn {
         .bind(held.fence_token)
         .bind(&held.holder)
         .bind(i64::try_from(held.expire_ms).unwrap_or(i64::MAX))
-        .execute(self.connection())
+        .execute(self.connection().await?)
         .await?;
         Ok(Lease {
             sandbox: name,
@@ -137,8 +164,8 @@ impl Txn {
         given: i64,
         required: bool,
     ) -> Result<(), Error> {
-        let now_ms = self.now_ms;
-        check(self.connection(), name, given, required, now_ms).await
+        let last = self.lease(name).await?;
+        judge(last, name, given, required, self.now_ms)
     }
 }
 
@@ -151,8 +178,17 @@ pub(super) async fn check(
     required: bool,
     now_ms: u64,
 ) -> Result<(), Error> {
-    let held = find(connection, name).await?.filter(|held| held.expire_ms > now_ms);
-    match held {
+    judge(find(connection, name).await?, name, given, required, now_ms)
+}
+
+fn judge(
+    last: Option<Held>,
+    name: &str,
+    given: i64,
+    required: bool,
+    now_ms: u64,
+) -> Result<(), Error> {
+    match last.filter(|held| held.expire_ms > now_ms) {
         Some(held) if held.fence_token == given => Ok(()),
         Some(held) => Err(Error::Fenced { name: name.into(), given, current: held.fence_token }),
         None if given != 0 => Err(Error::LeaseLost { name: name.into(), given }),
@@ -174,10 +210,7 @@ pub(super) async fn find(
         .bind(name)
         .fetch_optional(connection)
         .await?;
-    let Some(row) = found else { return Ok(None) };
-    let expire_ms: i64 = row.try_get(2)?;
-    let expire_ms = u64::try_from(expire_ms).unwrap_or(0);
-    Ok(Some(Held { fence_token: row.try_get(0)?, holder: row.try_get(1)?, expire_ms }))
+    found.as_ref().map_or(Ok(None), Held::from_row)
 }
 
 fn end(now_ms: u64, ttl: Duration) -> u64 {

@@ -68,7 +68,7 @@ impl Txn {
         .bind(&material.sealed.key_id)
         .bind(&material.sha256)
         .bind(&material.sealed.bytes)
-        .execute(self.connection())
+        .execute(self.connection().await?)
         .await?;
         Ok(())
     }
@@ -82,7 +82,7 @@ impl Txn {
         sqlx::query("DELETE FROM material WHERE uid = $1 AND field = $2")
             .bind(&version.uid)
             .bind(field.as_str())
-            .execute(self.connection())
+            .execute(self.connection().await?)
             .await?;
         Ok(())
     }

@@ -3,10 +3,14 @@
 //! Invariant: an id stands for one request. The answer is stored in the transaction of the effect it tells of, so that
 //! either both are there or neither. Deliberately absent: remembering refusals, which had no effect.
 
+use std::collections::BTreeSet;
+
 use prost::Message;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::Txn;
+use super::seen::select;
 use crate::error::Error;
 
 /// A caller's id of a request, with what the request said.
@@ -18,6 +22,25 @@ pub(crate) struct RequestId {
     pub(crate) fingerprint: Vec<u8>,
 }
 
+/// What was answered to a request.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) id: String,
+    pub(super) fingerprint: Vec<u8>,
+    pub(super) message: Vec<u8>,
+}
+
+/// What [`Answer`] reads; what follows are ids.
+pub(super) const ANSWERS: &str = "SELECT id, fingerprint, answer FROM requests WHERE id IN";
+
+// === impl Answer ===
+
+impl Answer {
+    pub(super) fn from_row(row: &AnyRow) -> Result<Self, Error> {
+        Ok(Self { id: row.try_get(0)?, fingerprint: row.try_get(1)?, message: row.try_get(2)? })
+    }
+}
+
 // === impl Txn ===
 
 impl Txn {
@@ -27,39 +50,31 @@ impl Txn {
         request: Option<&RequestId>,
     ) -> Result<Option<M>, Error> {
         let Some(request) = request else { return Ok(None) };
-        let found = sqlx::query("SELECT fingerprint, answer FROM requests WHERE id = $1")
-            .bind(&request.id)
-            .fetch_optional(self.connection())
-            .await?;
-        let Some(row) = found else { return Ok(None) };
-        let (fingerprint, answer): (Vec<u8>, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?);
-        if fingerprint != request.fingerprint {
+        let Some(first) = self.answer(&request.id).await? else { return Ok(None) };
+        if first.fingerprint != request.fingerprint {
             return Err(Error::RequestIdReused { id: request.id.clone() });
         }
-        let answer = M::decode(answer.as_slice());
+        let answer = M::decode(first.message.as_slice());
         answer.map(Some).map_err(|_| Error::Defect("a remembered answer does not decode"))
     }
 
-    /// Remembers `answer`, and forgets the oldest ones beyond the retention.
-    pub(super) async fn remember<M: Message>(
-        &mut self,
-        request: Option<&RequestId>,
-        answer: &M,
-    ) -> Result<(), Error> {
-        let Some(request) = request else { return Ok(()) };
-        let insert = "INSERT INTO requests (id, fingerprint, answer) VALUES ($1, $2, $3) \
-                      RETURNING sequence";
-        let stored: i64 = sqlx::query_scalar(insert)
-            .bind(&request.id)
-            .bind(&request.fingerprint)
-            .bind(answer.encode_to_vec())
-            .fetch_one(self.connection())
-            .await?;
-        let oldest_kept = stored - i64::from(self.retention.requests);
-        sqlx::query("DELETE FROM requests WHERE sequence <= $1")
-            .bind(oldest_kept)
-            .execute(self.connection())
-            .await?;
-        Ok(())
+    async fn answer(&mut self, id: &str) -> Result<Option<Answer>, Error> {
+        if let Ok(seen) = self.seen.answers.get(id) {
+            return Ok(seen);
+        }
+        let found = select(self.connection().await?, ANSWERS, &BTreeSet::from([id])).await?;
+        found.first().map(Answer::from_row).transpose()
+    }
+
+    /// Remembers `answer`. The oldest ones beyond the retention are forgotten with the commit.
+    pub(super) fn remember<M: Message>(&mut self, request: Option<&RequestId>, answer: &M) {
+        let Some(request) = request else { return };
+        let answer = Answer {
+            id: request.id.clone(),
+            fingerprint: request.fingerprint.clone(),
+            message: answer.encode_to_vec(),
+        };
+        self.seen.answers.put(&request.id, answer.clone());
+        self.unwritten.remember(answer);
     }
 }

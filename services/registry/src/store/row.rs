@@ -3,6 +3,7 @@
 //! Invariant: a version whose columns and message are not exactly what was written is unreadable, and says so by name.
 
 use prost::Message;
+use salvor_core::name::RecordName;
 use salvor_proto::registry::v1::{Sandbox, sandbox::State};
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
@@ -10,16 +11,22 @@ use sqlx::{AnyConnection, Row};
 
 use super::Txn;
 use super::material::Field;
+use super::seen::Unseen;
 use crate::error::Error;
 use crate::seal::KeyRing;
 
-/// The columns that [`Version`] reads; what follows is the rest of the statement.
+/// The columns that [`Version`] reads, and others; what follows is the rest of the statement.
 macro_rules! versions {
     ($tail:literal) => {
+        $crate::store::row::versions!("", $tail)
+    };
+    ($others:literal, $tail:literal) => {
         concat!(
             "SELECT r.revision, r.name, r.uid, r.etag, r.state, r.is_default, ",
             "r.digest, r.message, ",
-            "s.key_id AS spec_key, p.key_id AS policy_key FROM records r ",
+            "s.key_id AS spec_key, p.key_id AS policy_key",
+            $others,
+            " FROM records r ",
             "LEFT JOIN material s ON s.uid = r.uid AND s.field = 'spec' ",
             "LEFT JOIN material p ON p.uid = r.uid AND p.field = 'policy' ",
             $tail
@@ -118,7 +125,12 @@ impl Version {
         if self.digest != self.digested() {
             return Err(unreadable());
         }
-        let mut sandbox = Sandbox::decode(self.message.as_slice()).map_err(|_| unreadable())?;
+        let sandbox = Sandbox::decode(self.message.as_slice()).map_err(|_| unreadable())?;
+        Ok(self.shown(sandbox, keys))
+    }
+
+    /// The record that its message holds, with what is computed at each read.
+    pub(super) fn shown(&self, mut sandbox: Sandbox, keys: &KeyRing) -> Sandbox {
         sandbox.is_default = self.is_default;
         let openable = |key: &Option<String>| key.as_ref().is_some_and(|key| keys.holds(key));
         if let Some(spec) = &mut sandbox.spec {
@@ -127,7 +139,11 @@ impl Version {
         if let Some(policy) = &mut sandbox.policy {
             policy.openable = openable(&self.policy_key);
         }
-        Ok(sandbox)
+        sandbox
+    }
+
+    pub(super) fn digest(&self) -> &[u8] {
+        &self.digest
     }
 
     /// Over everything but `superseded`, which changes.
@@ -162,7 +178,10 @@ pub(super) async fn current(
 impl Txn {
     /// The present version, tombstones included.
     pub(super) async fn current(&mut self, name: &str) -> Result<Option<Version>, Error> {
-        current(self.connection(), name).await
+        match self.seen.versions.get(name) {
+            Ok(seen) => Ok(seen),
+            Err(Unseen) => current(self.connection().await?, name).await,
+        }
     }
 
     /// The present version of a record that is not a tombstone.
@@ -177,37 +196,24 @@ impl Txn {
     }
 
     /// Makes `version` the present one of its name, under `revision`. What is sealed of it is stored already.
-    pub(super) async fn put(
-        &mut self,
-        mut version: Version,
-        revision: i64,
-    ) -> Result<Version, Error> {
-        let name: salvor_core::name::RecordName =
-            version.name.parse().map_err(|_| Error::Defect("a record without a proper name"))?;
+    pub(super) fn put(&mut self, mut version: Version, revision: i64) -> Result<(), Error> {
         version.revision = revision;
         version.digest = version.digested();
-        sqlx::query("UPDATE records SET superseded = $1 WHERE name = $2 AND superseded IS NULL")
-            .bind(revision)
-            .bind(&version.name)
-            .execute(self.connection())
-            .await?;
-        sqlx::query(
-            "INSERT INTO records (revision, name, gateway, workspace, sandbox, uid, etag, state, \
-             is_default, digest, message) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(revision)
-        .bind(&version.name)
-        .bind(name.gateway.as_str())
-        .bind(name.workspace.as_str())
-        .bind(name.sandbox.as_str())
-        .bind(&version.uid)
-        .bind(&version.etag)
-        .bind(version.state)
-        .bind(i64::from(version.is_default))
-        .bind(&version.digest)
-        .bind(&version.message)
-        .execute(self.connection())
-        .await?;
-        Ok(version)
+        self.put_as_it_is(version)
+    }
+
+    /// The same, of one whose bytes are not what was once written, nor are to pass for it.
+    pub(super) fn put_damaged(&mut self, mut version: Version, revision: i64) -> Result<(), Error> {
+        version.revision = revision;
+        version.digest = Vec::new();
+        self.put_as_it_is(version)
+    }
+
+    fn put_as_it_is(&mut self, version: Version) -> Result<(), Error> {
+        let name: RecordName =
+            version.name.parse().map_err(|_| Error::Defect("a record without a proper name"))?;
+        self.seen.versions.put(&version.name, version.clone());
+        self.unwritten.put(name, version);
+        Ok(())
     }
 }

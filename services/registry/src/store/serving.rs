@@ -25,7 +25,7 @@ impl Store {
     ) -> Result<ServingLease, Error> {
         let given = self.write(move |txn| {
             async move {
-                gateways::must_be_known(txn.connection(), &gateway).await?;
+                gateways::must_be_known(txn.connection().await?, &gateway).await?;
                 txn.give(gateway, holder, ttl).await
             }
             .boxed()
@@ -43,7 +43,7 @@ impl Store {
         let renewed = self.write(move |txn| {
             async move {
                 // One that was removed and registered again is served anew.
-                gateways::must_be_known(txn.connection(), &gateway).await?;
+                gateways::must_be_known(txn.connection().await?, &gateway).await?;
                 txn.renew(gateway, epoch, ttl).await
             }
             .boxed()

@@ -96,7 +96,7 @@ impl Txn {
         message.extend(unknown());
         version.message = message;
         let revision = self.next_revision();
-        self.put(version, revision).await?;
+        self.put(version, revision)?;
         Ok(())
     }
 }
@@ -232,6 +232,20 @@ async fn lists_walk_an_index_and_sort_nothing() {
         assert!(plan[0].contains(index), "{plan:?}");
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
     }
+}
+
+#[tokio::test]
+async fn superseding_walks_an_index() {
+    let (store, _directory) = store().await;
+    let mut view = store.read().await.unwrap();
+    let statement = format!("EXPLAIN QUERY PLAN {}", unwritten::superseding(2));
+    let explain = sqlx::query(sqlx::AssertSqlSafe(statement)).bind("a").bind(1).bind("b").bind(2);
+    let rows = explain.fetch_all(&mut *view).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, 3)).collect();
+    assert!(
+        plan.iter().any(|step| step.contains("records USING INDEX records_current")),
+        "{plan:?}"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,7 @@
 //! One write transaction: the revision counter, and what of it is kept.
+//!
+//! Invariant: a write gives no statement of its own before what was written by those before it is written down and a savepoint
+//! taken, so that it can be undone alone. One that finds all it asks for looked up, and only leaves rows to be written, gives none.
 
 use std::sync::Arc;
 
@@ -7,6 +10,8 @@ use sqlx::{AnyConnection, Row};
 
 use super::Retention;
 use super::group::Member;
+use super::seen::{About, Seen};
+use super::unwritten::Unwritten;
 use crate::error::Error;
 use crate::seal::KeyRing;
 
@@ -16,14 +21,31 @@ pub(crate) struct Txn {
     pub(super) keys: Arc<KeyRing>,
     pub(super) now_ms: u64,
     pub(super) retention: Retention,
+    pub(super) seen: Seen,
+    pub(super) unwritten: Unwritten,
     began_at: i64,
     compacted: i64,
     revision: i64,
+    mark: Mark,
     /// Of the write at hand.
     dry: bool,
-    marked: bool,
     /// Whether there is anything to commit.
     kept: bool,
+    /// Why it cannot go on, if so.
+    lost: Option<Error>,
+}
+
+/// The savepoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// None yet.
+    Unset,
+    /// Of an earlier write.
+    Earlier,
+    /// Of the write at hand.
+    Set,
+    /// None: the write at hand is the only one.
+    Needless,
 }
 
 // === impl Txn ===
@@ -36,25 +58,37 @@ impl Txn {
         retention: Retention,
     ) -> Result<Self, Error> {
         let (revision, compacted) = position(&mut inner).await?;
-        let keys = Arc::clone(keys);
-        let began_at = revision;
-        let (dry, marked, kept) = (false, false, false);
         Ok(Self {
             inner,
-            keys,
+            keys: Arc::clone(keys),
             now_ms,
             retention,
-            began_at,
+            seen: Seen::default(),
+            unwritten: Unwritten::default(),
+            began_at: revision,
             compacted,
             revision,
-            dry,
-            marked,
-            kept,
+            mark: Mark::Unset,
+            dry: false,
+            kept: false,
+            lost: None,
         })
     }
 
-    pub(super) fn connection(&mut self) -> &mut AnyConnection {
-        &mut self.inner
+    /// For a statement of the write at hand that asks of no record.
+    pub(super) async fn connection(&mut self) -> Result<&mut AnyConnection, Error> {
+        if let Err(error) = self.set_mark().await {
+            self.lost = Some(error.shared());
+            return Err(error);
+        }
+        Ok(&mut self.inner)
+    }
+
+    /// For any statement of the write at hand: it finds all that was put.
+    pub(super) async fn settled(&mut self) -> Result<&mut AnyConnection, Error> {
+        self.connection().await?;
+        self.unwritten.write(&mut self.inner).await?;
+        Ok(&mut self.inner)
     }
 
     /// The next number of the one counter.
@@ -73,28 +107,49 @@ impl Txn {
         salvor_proto::time::timestamp(self.now_ms)
     }
 
+    /// Looks up what the writes that share the transaction will ask for.
+    pub(super) async fn look_up(&mut self, about: &[About]) -> Result<(), Error> {
+        self.seen.look_up(&mut self.inner, about).await
+    }
+
     /// Runs one of the writes that share the transaction, or the only one, and undoes it if it is not to be kept.
     ///
     /// # Errors
     /// The transaction is lost, and all that was kept of it.
     pub(super) async fn run(&mut self, member: &mut dyn Member, alone: bool) -> Result<(), Error> {
-        if !alone {
-            self.mark().await?;
+        if self.unwritten.is_heavy() {
+            self.unwritten.write(&mut self.inner).await?;
         }
+        self.mark = match self.mark {
+            _ if alone => Mark::Needless,
+            Mark::Set => Mark::Earlier,
+            mark => mark,
+        };
+        self.seen.keep();
+        self.unwritten.keep();
         let before = self.revision;
         self.dry = false;
         member.run(self).await;
+        if let Some(lost) = self.lost.take() {
+            return Err(lost);
+        }
         if !self.dry && member.failed().is_none() {
             self.kept = true;
             return Ok(());
         }
         self.revision = before;
-        if alone {
-            // It ends without a commit.
+        self.undo(member.failed()).await
+    }
+
+    async fn undo(&mut self, cause: Option<&Error>) -> Result<(), Error> {
+        self.seen.undo();
+        self.unwritten.undo();
+        if self.mark != Mark::Set {
+            // The only one ends without a commit, and any other has changed nothing.
             return Ok(());
         }
-        let undone = sqlx::raw_sql("ROLLBACK TO member").execute(self.connection()).await;
-        undone.map_err(|error| match member.failed() {
+        let undone = sqlx::raw_sql("ROLLBACK TO member").execute(&mut *self.inner).await;
+        undone.map_err(|error| match cause {
             // It took the transaction with it.
             Some(cause @ Error::Storage { .. }) => cause.shared(),
             _ => error.into(),
@@ -103,11 +158,15 @@ impl Txn {
     }
 
     /// What follows can be undone alone.
-    async fn mark(&mut self) -> Result<(), Error> {
-        let mark =
-            if self.marked { "RELEASE member; SAVEPOINT member" } else { "SAVEPOINT member" };
-        sqlx::raw_sql(mark).execute(self.connection()).await?;
-        self.marked = true;
+    async fn set_mark(&mut self) -> Result<(), Error> {
+        let mark = match self.mark {
+            Mark::Set | Mark::Needless => return Ok(()),
+            Mark::Unset => "SAVEPOINT member",
+            Mark::Earlier => "RELEASE member; SAVEPOINT member",
+        };
+        self.unwritten.write_kept(&mut self.inner).await?;
+        sqlx::raw_sql(mark).execute(&mut *self.inner).await?;
+        self.mark = Mark::Set;
         Ok(())
     }
 
@@ -117,11 +176,13 @@ impl Txn {
             self.inner.roll_back().await;
             return Ok(None);
         }
+        self.unwritten.write(&mut self.inner).await?;
+        self.unwritten.forget_answers(&mut self.inner, self.retention.requests).await?;
         let revision = (self.revision > self.began_at).then_some(self.revision);
         if let Some(revision) = revision {
             sqlx::query("UPDATE meta SET revision = $1")
                 .bind(revision)
-                .execute(self.connection())
+                .execute(&mut *self.inner)
                 .await?;
             self.compact(revision).await?;
         }
@@ -138,12 +199,9 @@ impl Txn {
         }
         sqlx::query("DELETE FROM records WHERE superseded <= $1")
             .bind(floor)
-            .execute(self.connection())
+            .execute(&mut *self.inner)
             .await?;
-        sqlx::query("UPDATE meta SET compacted = $1")
-            .bind(floor)
-            .execute(self.connection())
-            .await?;
+        sqlx::query("UPDATE meta SET compacted = $1").bind(floor).execute(&mut *self.inner).await?;
         Ok(())
     }
 }

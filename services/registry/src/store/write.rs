@@ -6,6 +6,7 @@ use salvor_proto::registry::v1::{Sandbox, sandbox::State};
 use uuid::Uuid;
 
 use super::material::Field as Secret;
+use super::seen::About;
 use super::{RequestId, Store, Txn, Version, gateways};
 use crate::error::Error;
 use crate::record::{Content, Contents, Field, MAX_RECORD, Mask, intends_otherwise, patch};
@@ -53,17 +54,20 @@ pub(crate) struct Delete {
 impl Store {
     /// Stores a new record.
     pub(crate) async fn create(&self, create: Create) -> Result<Sandbox, Error> {
-        self.write(move |txn| async move { txn.create(create).await }.boxed()).await
+        let about = About::record(&create.sandbox.name).request(create.request.as_ref());
+        self.write_about(about, move |txn| txn.create(create).boxed()).await
     }
 
     /// Changes the masked fields of a record.
     pub(crate) async fn update(&self, update: Update) -> Result<Sandbox, Error> {
-        self.write(move |txn| async move { txn.update(update).await }.boxed()).await
+        let about = About::record(&update.sandbox.name).request(update.request.as_ref());
+        self.write_about(about, move |txn| txn.update(update).boxed()).await
     }
 
     /// Turns a record into a tombstone and forgets its secret bytes.
     pub(crate) async fn delete(&self, delete: Delete) -> Result<Sandbox, Error> {
-        self.write(move |txn| async move { txn.delete(delete).await }.boxed()).await
+        let about = About::record(&delete.name).request(delete.request.as_ref());
+        self.write_about(about, move |txn| txn.delete(delete).boxed()).await
     }
 }
 
@@ -78,7 +82,7 @@ impl Txn {
             self.only_check();
         }
         let Create { mut sandbox, contents, gateway, request, claim_default, .. } = create;
-        gateways::must_be_registered(self.connection(), gateway).await?;
+        gateways::must_be_registered(self.connection().await?, gateway).await?;
         if self.current(&sandbox.name).await?.is_some_and(|found| !found.is_destroyed()) {
             return Err(Error::SandboxExists { name: sandbox.name });
         }
@@ -94,8 +98,9 @@ impl Txn {
         let mut version = Version::new(&sandbox, bounded(message)?);
         self.store_contents(&mut version, contents, None).await?;
         version.is_default = claim_default && self.default().await?.is_none();
-        let stored = self.put(version, revision).await?.sandbox(&self.keys)?;
-        self.remember(request.as_ref(), &stored).await?;
+        let stored = version.shown(sandbox, &self.keys);
+        self.put(version, revision)?;
+        self.remember(request.as_ref(), &stored);
         Ok(stored)
     }
 
@@ -123,8 +128,9 @@ impl Txn {
         let message = bounded(patch(&version.message, &stripped(&after), &fields)?)?;
         let mut next = version.followed_by(&after, message);
         self.store_contents(&mut next, contents, Some(&mask)).await?;
-        let stored = self.put(next, revision).await?.sandbox(&self.keys)?;
-        self.remember(request.as_ref(), &stored).await?;
+        let stored = next.shown(after, &self.keys);
+        self.put(next, revision)?;
+        self.remember(request.as_ref(), &stored);
         Ok(stored)
     }
 
@@ -146,8 +152,9 @@ impl Txn {
         for field in Secret::ALL {
             self.drop_material(&mut next, field).await?;
         }
-        let stored = self.put(next, revision).await?.sandbox(&self.keys)?;
-        self.remember(delete.request.as_ref(), &stored).await?;
+        let stored = next.shown(after, &self.keys);
+        self.put(next, revision)?;
+        self.remember(delete.request.as_ref(), &stored);
         Ok(stored)
     }
 

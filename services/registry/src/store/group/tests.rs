@@ -11,6 +11,8 @@ use super::*;
 use crate::seal::KeyRing;
 use crate::store::{Retention, Store, Version, txn};
 
+mod seen;
+
 type Told = oneshot::Receiver<Result<i64, Error>>;
 
 /// A store, on a server if the tests use one, with what a commit fails on.
@@ -45,7 +47,7 @@ enum End {
 /// Lets a write wait that makes a record, answers its revision, and ends so.
 fn join(store: &Store, sandbox: &str, end: End) -> Told {
     let name = format!("gateways/lab/workspaces/default/sandboxes/{sandbox}");
-    store.inner.queue.join(move |txn| txn.make(name, end).boxed()).unwrap()
+    store.inner.queue.join(About::record(&name), move |txn| txn.make(name, end).boxed()).unwrap()
 }
 
 impl Txn {
@@ -53,7 +55,7 @@ impl Txn {
         let name: RecordName = name.parse().unwrap();
         let sandbox = Sandbox { name: name.to_string(), ..Sandbox::default() };
         let revision = self.next_revision();
-        self.put(Version::new(&sandbox, Vec::new()), revision).await?;
+        self.put(Version::new(&sandbox, Vec::new()), revision)?;
         let statement = match end {
             End::Keep => return Ok(revision),
             End::Check => {
@@ -66,7 +68,7 @@ impl Txn {
             End::Owe => "INSERT INTO debts VALUES (1, 2)",
             End::Lose => "ROLLBACK",
         };
-        sqlx::raw_sql(statement).execute(self.connection()).await?;
+        sqlx::raw_sql(statement).execute(self.connection().await?).await?;
         match end {
             End::Lose => Err(sqlx::Error::PoolTimedOut.into()),
             _ => Ok(revision),
