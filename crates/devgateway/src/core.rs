@@ -12,7 +12,7 @@ use tonic::{Code, Response, Status};
 
 use crate::calls::{Calls, Intent};
 use crate::config::Config;
-use crate::faults::{Effect, Faults, Plan};
+use crate::faults::{Effect, Failure, Faults, Plan};
 use crate::refusal::{Outcome, Refusal};
 use crate::world::store::Sandbox;
 use crate::world::{Target, World, lock};
@@ -124,10 +124,10 @@ impl Core {
         let target =
             Target::Name { workspace: intent.workspace.clone(), name: intent.name.clone() };
         let seq = self.calls.arrived(intent, metadata);
-        if plan.drop {
+        if matches!(plan.failure, Some(Failure::Dropped)) {
             return std::future::pending().await;
         }
-        let hang = plan.hang_after;
+        let hang = matches!(plan.failure, Some(Failure::HungAfter));
         let core = Arc::clone(self);
         let work = tokio::spawn(async move {
             let result = async {
@@ -178,12 +178,12 @@ impl Core {
 
 async fn run<T>(plan: Plan, effect: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::time::sleep(plan.delay).await;
-    if let Some(refusal) = plan.fail {
-        return Err(refusal);
+    match plan.failure {
+        Some(Failure::Refused(refusal)) => Err(refusal),
+        Some(Failure::ReplyLost) => {
+            drop(effect.await);
+            Err(Refusal::new(Code::Unavailable, "transport is closing"))
+        }
+        Some(Failure::Dropped | Failure::HungAfter) | None => effect.await,
     }
-    let result = effect.await;
-    if plan.lose_reply {
-        return Err(Refusal::new(Code::Unavailable, "transport is closing"));
-    }
-    result
 }

@@ -78,10 +78,16 @@ pub(crate) struct Faults {
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
     pub(crate) replace: bool,
-    pub(crate) fail: Option<Refusal>,
-    pub(crate) drop: bool,
-    pub(crate) lose_reply: bool,
-    pub(crate) hang_after: bool,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// How a call does not come to its answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Refused(Refusal),
+    Dropped,
+    ReplyLost,
+    HungAfter,
 }
 
 // === impl Fault ===
@@ -161,7 +167,8 @@ impl Faults {
                 continue;
             }
             // One failure at a time, so that `times` counts calls.
-            if plan.stops() && !matches!(fault.effect, Effect::Delay { .. } | Effect::ReplaceFirst)
+            if plan.failure.is_some()
+                && !matches!(fault.effect, Effect::Delay { .. } | Effect::ReplaceFirst)
             {
                 continue;
             }
@@ -209,20 +216,17 @@ impl Fault {
 // === impl Plan ===
 
 impl Plan {
-    fn stops(&self) -> bool {
-        self.fail.is_some() || self.drop || self.lose_reply || self.hang_after
-    }
-
     fn add(&mut self, effect: &Effect) {
         match effect {
             Effect::Fail { code, message } => {
-                self.fail = Some(Refusal::new(Code::from_i32(*code), message.clone()));
+                let refusal = Refusal::new(Code::from_i32(*code), message.clone());
+                self.failure = Some(Failure::Refused(refusal));
             }
             Effect::Delay { millis } => self.delay += Duration::from_millis(*millis),
             Effect::ReplaceFirst => self.replace = true,
-            Effect::Drop => self.drop = true,
-            Effect::LoseReply => self.lose_reply = true,
-            Effect::HangAfter => self.hang_after = true,
+            Effect::Drop => self.failure = Some(Failure::Dropped),
+            Effect::LoseReply => self.failure = Some(Failure::ReplyLost),
+            Effect::HangAfter => self.failure = Some(Failure::HungAfter),
             Effect::OmitFromList
             | Effect::ListTwice
             | Effect::OmitSpec
@@ -244,11 +248,11 @@ mod tests {
     fn a_fault_hits_its_method_and_sandbox_as_often_as_told() {
         let faults = Faults::default();
         faults.add(Fault::fail("GetSandbox", Code::Internal, "x").for_sandbox("a").times(2));
-        assert!(faults.plan(&intent("GetSandbox", "b")).fail.is_none());
-        assert!(faults.plan(&intent("StopSandbox", "a")).fail.is_none());
-        assert!(faults.plan(&intent("GetSandbox", "a")).fail.is_some());
-        assert!(faults.plan(&intent("GetSandbox", "a")).fail.is_some());
-        assert!(faults.plan(&intent("GetSandbox", "a")).fail.is_none());
+        assert!(faults.plan(&intent("GetSandbox", "b")).failure.is_none());
+        assert!(faults.plan(&intent("StopSandbox", "a")).failure.is_none());
+        assert!(faults.plan(&intent("GetSandbox", "a")).failure.is_some());
+        assert!(faults.plan(&intent("GetSandbox", "a")).failure.is_some());
+        assert!(faults.plan(&intent("GetSandbox", "a")).failure.is_none());
         assert!(faults.all().is_empty());
     }
 
@@ -259,6 +263,6 @@ mod tests {
         assert!(faults.data(&Effect::OmitFromList, "ListSandboxes", "a", "1"));
         assert!(!faults.data(&Effect::OmitFromList, "ListSandboxes", "b", "2"));
         assert!(!faults.data(&Effect::OmitSpec, "GetSandbox", "a", "1"));
-        assert!(!faults.plan(&intent("ListSandboxes", "")).drop);
+        assert!(faults.plan(&intent("ListSandboxes", "")).failure.is_none());
     }
 }

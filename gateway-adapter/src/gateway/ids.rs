@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(ids.to_send("id"), "id");
         ids.are_spent();
         assert_eq!(ids.to_send("id"), "");
-        tokio::time::advance(REST - Duration::from_millis(1)).await;
+        tokio::time::advance(REST.saturating_sub(Duration::from_millis(1))).await;
         assert_eq!(ids.to_send("id"), "");
         tokio::time::advance(Duration::from_millis(2)).await;
         assert_eq!(ids.to_send("id"), "id");

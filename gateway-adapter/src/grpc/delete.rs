@@ -120,9 +120,9 @@ impl Delete {
             .open()
             .await
         {
-            Ok(exec) => self.look(exec.clone(), Some(exec), handle).await,
+            Ok(exec) => Box::pin(self.look(exec.clone(), Some(exec), handle)).await,
             Err(stopped) => match self.container().await? {
-                Some(container) => self.look(container, None, handle).await,
+                Some(container) => Box::pin(self.look(container, None, handle)).await,
                 None => Err(stopped),
             },
         }
