@@ -8,7 +8,10 @@ use salvor_proto::{
     recovery::v1::{self as pb, recovery::State},
     registry::v1 as registry,
 };
-use salvor_testkit::{Fleet, Options, wait::PATIENCE};
+use salvor_testkit::{
+    Fleet, Options,
+    wait::{PATIENCE, until},
+};
 use tonic::Code;
 
 use crate::{
@@ -17,6 +20,9 @@ use crate::{
     },
     support::{AUTO, REBUILD, reason, seed},
 };
+
+/// As many requests look at one gateway at a time.
+const AT_ONCE: usize = 8;
 
 fn with_id(name: &str, request_id: &str) -> pb::RecoverSandboxRequest {
     pb::RecoverSandboxRequest {
@@ -256,5 +262,52 @@ async fn t08_cancelled_while_it_waits_for_its_turn_nothing_was_touched() {
     assert_eq!(recorded(&fleet, &second.sandbox).await, before);
     assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    fleet.stop().await;
+}
+
+/// One more is asked for than look at a gateway at a time. It waits, holds nothing meanwhile, and leaves nothing when its caller
+/// goes away; the others are not held up by it.
+#[tokio::test]
+async fn t22_who_goes_away_while_it_waits_to_look_leaves_nothing_behind() {
+    let options = Options { read_timeout: Duration::from_secs(10), ..Options::default() };
+    let fleet = Fleet::start(options).await.unwrap();
+    let control = lab(&fleet).control.clone();
+    let mut names = Vec::new();
+    for at in 0..=AT_ONCE {
+        names.push(lost(&fleet, &format!("s{at}")).await.0);
+    }
+    let last = names.pop().unwrap();
+    control.clear_calls();
+    control.fault(Fault::on("GetSandbox", Effect::Delay { millis: 4_000 }));
+    let asked = futures::future::join_all(names.iter().map(|name| fleet.ask(name, REBUILD)));
+    let one_more = async {
+        until("all of them at their look", || async {
+            let looks = control.calls().iter().filter(|call| call.method == "GetSandbox").count();
+            (looks == AT_ONCE).then_some(())
+        })
+        .await;
+        control.clear_faults();
+        let mut request = tonic::Request::new(pb::RecoverSandboxRequest {
+            name: last.clone(),
+            path: REBUILD.into(),
+            ..Default::default()
+        });
+        request.set_timeout(Duration::from_millis(300));
+        let gone = fleet.recovery.clone().recover_sandbox(request).await.unwrap_err();
+        assert_eq!(gone.code(), Code::DeadlineExceeded, "{gone:?}");
+        assert!(!control.calls().iter().any(|call| call.name == format!("s{AT_ONCE}")));
+    };
+    let (answers, ()) = futures::future::join(asked, one_more).await;
+    for answer in answers {
+        let recovery = answer.unwrap().recovery.unwrap();
+        assert_eq!(fleet.wait(&recovery.name).await.unwrap().state(), State::Succeeded);
+    }
+    let kept = pb::ListRecoveriesRequest { sandbox: last.clone(), ..Default::default() };
+    let kept = fleet.recovery.clone().list_recoveries(kept).await.unwrap().into_inner();
+    assert!(kept.recoveries.is_empty(), "{kept:#?}");
+    // Nobody holds its record.
+    let recovered = fleet.recover(&last, REBUILD).await.unwrap();
+    assert_eq!(recovered.state(), State::Succeeded, "{recovered:#?}");
+    assert_eq!(mutations(&fleet).len(), AT_ONCE + 1);
     fleet.stop().await;
 }

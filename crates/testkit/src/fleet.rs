@@ -52,6 +52,8 @@ pub struct Options {
     pub park_retry: Duration,
     /// For how long a look that says nothing is repeated.
     pub undetermined_timeout: Duration,
+    /// How long the adapter waits for a gateway's answer to a read.
+    pub read_timeout: Duration,
     /// How long the adapter waits for a gateway's answer to a mutation.
     pub mutation_timeout: Duration,
     /// Recoveries at work at once.
@@ -68,6 +70,8 @@ pub struct Options {
     pub schedule: Duration,
     /// Run sandboxes in containers, and give the adapter their runtime.
     pub containers: Option<DockerDriver>,
+    /// Sandboxes are only remembered by their gateways: no directories, no processes, nothing to run a command in.
+    pub imaginary: bool,
     /// Run so many registries as processes on one store, instead of one here. Several need a server as their store.
     pub registries: usize,
     /// The clocks of registry, adapter and orchestrator, if the test sets them.
@@ -87,6 +91,7 @@ impl Default for Options {
             lease_ttl: Duration::from_secs(5),
             park_retry: Duration::from_millis(300),
             undetermined_timeout: Duration::from_secs(2),
+            read_timeout: Duration::from_secs(2),
             mutation_timeout: Duration::from_secs(10),
             max_running: 64,
             keep_recoveries: 100_000,
@@ -95,6 +100,7 @@ impl Default for Options {
             reclaim: Reclaim::default(),
             schedule: Duration::ZERO,
             containers: None,
+            imaginary: false,
             registries: 0,
             clocks: None,
             orchestrator: true,

@@ -1,12 +1,14 @@
 //! Collecting evidence. Reads only: nothing here changes anything anywhere.
 
+mod turns;
+
 use std::{sync::Arc, time::Duration};
 
 use salvor_core::{
     Evidence, Fact, FactName, Planned, Request, Timestamp, Why,
     evidence::{Asked, Doomed, Posture, Record, Snapshot},
     guards,
-    id::{LiveId, PlanDigest, SnapshotName},
+    id::{LiveId, SnapshotName},
     name::RecordName,
     path::{self, Path, SagaKind},
     plan,
@@ -17,9 +19,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     config::Config,
+    engine::Ask,
     journal::Journal,
     ports::{Adapter, Adapters, Observation, Registry},
 };
+
+pub(crate) use turns::{Turn, Turns};
 
 /// How often evidence is taken anew while it settles, at the most.
 const SETTLE_POLL: Duration = Duration::from_millis(500);
@@ -37,6 +42,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Thresholds and waits.
     pub config: Arc<Config>,
+    /// How many requests look at a time.
+    pub turns: Turns,
 }
 
 /// One look at everything about one sandbox.
@@ -220,20 +227,18 @@ impl World {
         }
     }
 
-    /// Looks until the plan for `request` is no longer a matter of settling, or `timeout` is over.
-    pub async fn look_settled(
+    /// Looks until the plan for what is asked is no longer a matter of settling, or the time for that is over. While there is
+    /// nothing to do but to wait, others have their turn.
+    pub(crate) async fn look_settled(
         &self,
-        name: &RecordName,
-        request: Request,
-        asked: &Asked,
-        accepted_loss: Option<&PlanDigest>,
-        timeout: Duration,
+        turn: &mut Turn,
+        ask: &Ask,
     ) -> Result<(Seen, Planned), Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + ask.settle_timeout;
         loop {
-            let mut seen = self.look_for(name, request, asked).await?;
-            seen.evidence.accepted_loss = accepted_loss.cloned();
-            let planned = plan::plan(&self.config.limits, request, &seen.evidence);
+            let mut seen = self.look_for(&ask.name, ask.request, &ask.asked).await?;
+            seen.evidence.accepted_loss.clone_from(&ask.accepted_loss);
+            let planned = plan::plan(&self.config.limits, ask.request, &seen.evidence);
             let Planned::Plan(plan) = &planned else {
                 return Ok((seen, planned));
             };
@@ -241,13 +246,20 @@ impl World {
             if !plan.is_settling() || left.is_zero() {
                 return Ok((seen, planned));
             }
+            turn.pass_on();
             let denials = plan.decisions.iter().filter_map(|d| d.denial.as_ref());
             let wait = denials.filter_map(salvor_core::Denial::retry_after).min();
             sleep(
                 wait.unwrap_or(SETTLE_POLL).clamp(Duration::from_millis(20), SETTLE_POLL).min(left),
             )
             .await;
+            *turn = self.turn(&ask.name).await;
         }
+    }
+
+    /// Waits for a request's turn to look at the gateway of a record.
+    pub(crate) async fn turn(&self, name: &RecordName) -> Turn {
+        self.turns.at(&name.owner()).await
     }
 
     /// The owner gateway, and the adapter that serves it; or why there is none to ask.

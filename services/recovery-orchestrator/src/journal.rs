@@ -22,7 +22,7 @@ use salvor_core::{
     name::RecordName,
 };
 use salvor_proto::{Error, error::Code};
-use salvor_runtime::database::{Database, Failure, Heeding, Location, Options, Word};
+use salvor_runtime::database::{Database, Failure, Heeding, Location, Options, Transaction, Word};
 use sqlx::error::DatabaseError;
 
 use crate::words::NextStep;
@@ -138,20 +138,7 @@ impl Journal {
             .execute(&mut *tx)
             .await
             .map_err(|error| reused(header, &error))?;
-        for (index, decision) in header.plan.decisions.iter().enumerate() {
-            sqlx::query(schema::INSERT_DECISION)
-                .bind(header.name.as_str())
-                .bind(i64::try_from(index).unwrap_or(i64::MAX))
-                .bind(header.plan.target.to_string())
-                .bind("plan")
-                .bind(json(decision)?)
-                .bind(i64::from(decision.allows()))
-                .bind(spans.get(index).map_or("", String::as_str))
-                .bind(signed(header.created_ms))
-                .execute(&mut *tx)
-                .await
-                .map_err(|e| storage(Untouched::Request, &e))?;
-        }
+        keep_decisions(&mut tx, header, spans).await?;
         tx.commit().await.map_err(|e| storage(Untouched::Request, &e))?;
         self.wrote(&header.name);
         Ok(())
@@ -215,6 +202,32 @@ impl Journal {
         }
         self.changes.tell(recovery.as_str());
     }
+}
+
+async fn keep_decisions(
+    tx: &mut Transaction,
+    header: &Header,
+    spans: &[String],
+) -> Result<(), Error> {
+    let decisions = &header.plan.decisions;
+    if decisions.is_empty() {
+        return Ok(());
+    }
+    let sql = schema::insert_decisions(decisions.len());
+    let mut insert = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(header.name.as_str())
+        .bind(header.plan.target.to_string())
+        .bind("plan")
+        .bind(signed(header.created_ms));
+    for (index, decision) in decisions.iter().enumerate() {
+        insert = insert
+            .bind(i64::try_from(index).unwrap_or(i64::MAX))
+            .bind(json(decision)?)
+            .bind(i64::from(decision.allows()))
+            .bind(spans.get(index).map_or("", String::as_str));
+    }
+    let inserted = insert.execute(&mut **tx).await;
+    inserted.map(drop).map_err(|e| storage(Untouched::Request, &e))
 }
 
 /// Names are drawn; what is there already is the request's id, which another call took in between.

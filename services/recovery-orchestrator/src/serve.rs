@@ -11,7 +11,7 @@ use salvor_proto::{
 use salvor_runtime::{Lock, LockError, Server, Tasks, channel, database::at_once};
 
 use crate::{
-    collect::World,
+    collect::{Turns, World},
     config::Config,
     engine::Engine,
     grpc::Api,
@@ -63,7 +63,8 @@ impl Orchestrator {
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::clone(&config.clock);
         let adapters = Adapters::new(&config, clock.clone());
-        let world = World { registry, adapters, journal, clock, config: Arc::new(config) };
+        let (config, turns) = (Arc::new(config), Turns::default());
+        let world = World { registry, adapters, journal, clock, config, turns };
         let (clock, schedule) = (Arc::clone(&world.clock), world.config.schedule.clone());
         let engine = Engine::new(world, tasks.clone());
         engine.sweep();

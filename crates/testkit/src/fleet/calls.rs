@@ -1,10 +1,16 @@
 //! The calls that tests make most, without the ceremony of requests.
 
+use std::time::Duration;
+
 use salvor_proto::{recovery::v1 as pb, registry::v1 as registry, time::duration};
+use tokio::time::sleep;
 use tonic::Status;
 
 use super::Fleet;
 use crate::wait::PATIENCE;
+
+/// Between two looks at a recovery that is parked.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 impl Fleet {
     /// The full name of a sandbox in workspace `default`.
@@ -95,6 +101,10 @@ impl Fleet {
     ) -> Result<pb::Recovery, Status> {
         let mut recovery = self.recover(name, path).await?;
         while !recovery.done {
+            if recovery.state() == pb::recovery::State::Parked {
+                // A wait for one that is parked is answered at once.
+                sleep(BETWEEN_LOOKS).await;
+            }
             recovery = self.wait(&recovery.name).await?;
         }
         Ok(recovery)

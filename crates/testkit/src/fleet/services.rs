@@ -127,7 +127,7 @@ pub(super) fn start_adapter(
     config.heartbeat_interval = Duration::from_millis(50);
     config.refresh_interval = Duration::from_millis(100);
     config.observe_interval = options.observe_interval;
-    config.limits.read = Duration::from_secs(2);
+    config.limits.read = options.read_timeout;
     config.limits.settle = Duration::from_secs(5);
     config.limits.mutation = options.mutation_timeout;
     if options.snapshots {
@@ -197,11 +197,16 @@ pub(super) async fn start_lab(
     dialect: Dialect,
     options: &Options,
 ) -> Result<Lab> {
+    let driver = match &options.containers {
+        Some(containers) => Driver::Docker(containers.clone()),
+        None if options.imaginary => Driver::Imaginary,
+        None => Driver::Processes,
+    };
     let config = salvor_devgateway::Config {
         data_dir: dir.join("gateways").join(name),
         dialect,
         time_scale: options.time_scale,
-        driver: options.containers.clone().map_or(Driver::Processes, Driver::Docker),
+        driver,
         ..salvor_devgateway::Config::default()
     };
     let running = DevGateway::start(config).await?;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{Engine, Work, lease};
 use crate::{
-    collect::Seen,
+    collect::Turn,
     decide::{decide, narrate},
     folded::{Standing, folded_found},
     journal::{Found, RecoveryFilter, Stored},
@@ -71,13 +71,14 @@ impl Engine {
         if ask.validate_only {
             return self.validate(&ask).await;
         }
-        // Before a lease is asked for: a record that is not there has none.
+        // Before a lease is asked for: a record that is not there has none, and one who goes away while it waits leaves none.
         self.world().registry.sandbox(&ask.name).await?;
+        let turn = self.world().turn(&ask.name).await;
         let name = RecoveryName(format!("recoveries/{}", Uuid::now_v7().simple()));
         let ttl = self.world().config.lease_ttl;
         let lease = self.world().registry.acquire(&ask.name, &self.holder(&name), ttl).await;
         let lease = lease.map_err(|error| held(error, &ask.name))?;
-        let accepted = Box::pin(self.under_lease(&ask, name, lease)).await;
+        let accepted = Box::pin(self.under_lease(&ask, name, lease, turn)).await;
         match accepted {
             Ok((accepted, true)) => Ok(accepted),
             Ok((accepted, false)) => {
@@ -136,7 +137,8 @@ impl Engine {
     }
 
     async fn validate(&self, ask: &Ask) -> Result<Accepted, Error> {
-        let (seen, planned) = self.settled(ask).await?;
+        let mut turn = self.world().turn(&ask.name).await;
+        let (seen, planned) = self.world().look_settled(&mut turn, ask).await?;
         let Planned::Plan(plan) = planned else {
             return Ok(nothing(&seen.evidence));
         };
@@ -160,19 +162,21 @@ impl Engine {
         ask: &Ask,
         name: RecoveryName,
         lease: Lease,
+        mut turn: Turn,
     ) -> Result<(Accepted, bool), Error> {
         // It may have been sent to another orchestrator, too, and have come to its end there before this one had the lease.
         if let Some(known) = self.known(ask).await? {
             return Ok((known, false));
         }
         if let Some(open) = self.open_recovery(&ask.name).await? {
+            drop(turn);
             self.release(&ask.name, lease).await;
             return Box::pin(self.go_on(ask, open)).await.map(|accepted| (accepted, false));
         }
         // Evidence may take long to settle: nothing is begun under a lease that has run out meanwhile.
         let (seen, planned) = tokio::select! {
             biased;
-            settled = self.settled(ask) => settled?,
+            settled = self.world().look_settled(&mut turn, ask) => settled?,
             lost = lease::renew(self.world(), &ask.name, lease) => return Err(lost),
         };
         let Planned::Plan(plan) = planned else {
@@ -213,13 +217,6 @@ impl Engine {
             Ended::Refused(_, detail) => Err(unknown(&detail)),
             Ended::Lost(cause) => Err(unknown(cause.sentence())),
         }
-    }
-
-    async fn settled(&self, ask: &Ask) -> Result<(Seen, Planned), Error> {
-        let accepted = ask.accepted_loss.as_ref();
-        self.world()
-            .look_settled(&ask.name, ask.request, &ask.asked, accepted, ask.settle_timeout)
-            .await
     }
 
     /// The recovery of a record that has not ended, if there is one: one that this version cannot go on with, too.

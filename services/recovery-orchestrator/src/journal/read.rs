@@ -1,6 +1,6 @@
 //! Reading the journal. A row that cannot be read is named and harms no other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use salvor_core::{
     Decision, Evidence, Plan,
@@ -115,8 +115,9 @@ impl Journal {
         let mut before = filter.before.clone();
         loop {
             let rows = self.rows(filter, before.as_ref()).await?;
+            let mut events = self.events_of(&rows).await?;
             for row in &rows {
-                let events = self.events(&RecoveryName(place(row)?.1)).await?;
+                let events = events.remove(&place(row)?.1).unwrap_or_default();
                 match Found::of(row, events) {
                     Ok(recovery) => found.extend(keep(recovery)),
                     Err(error) => {
@@ -242,6 +243,25 @@ impl Journal {
             .bind(i64::from(filter.limit))
             .fetch_all(self.db.readers());
         rows.await.map_err(|e| storage(Untouched::All, &e))
+    }
+
+    /// The events of a page's recoveries, by their names.
+    async fn events_of(&self, page: &[AnyRow]) -> Result<HashMap<String, Vec<Row>>, Error> {
+        let mut events: HashMap<String, Vec<Row>> = HashMap::new();
+        if page.is_empty() {
+            return Ok(events);
+        }
+        let sql = schema::events(page.len());
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
+        for row in page {
+            query = query.bind(place(row)?.1);
+        }
+        let rows = query.fetch_all(self.db.readers()).await;
+        for row in &rows.map_err(|e| storage(Untouched::All, &e))? {
+            let name: String = row.try_get("recovery").map_err(|e| storage(Untouched::All, &e))?;
+            events.entry(name).or_default().push(event(row)?);
+        }
+        Ok(events)
     }
 
     pub(super) async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {

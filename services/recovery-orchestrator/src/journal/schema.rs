@@ -24,9 +24,20 @@ pub(super) const INSERT_RECOVERY: &str = "
         (name, sandbox, request_id, plan, evidence, traceparent, allowed, created_ms, ended)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1 - $7)";
 
-pub(super) const INSERT_DECISION: &str = "
-    INSERT INTO decisions (recovery, idx, sandbox, phase, decision, allowed, span_id, at_ms)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+/// All of a recovery's decisions at once: while they are written, no other recovery gets on. First what they share: recovery,
+/// sandbox, phase, time; then of each its place, itself, whether it allows, and its span.
+pub(super) fn insert_decisions(count: usize) -> String {
+    let row = |at: usize| {
+        let own = 5 + 4 * at;
+        format!("($1, ${own}, $2, $3, ${}, ${}, ${}, $4)", own + 1, own + 2, own + 3)
+    };
+    let rows: Vec<_> = (0..count).map(row).collect();
+    format!(
+        "INSERT INTO decisions (recovery, idx, sandbox, phase, decision, allowed, span_id, at_ms)
+         VALUES {}",
+        rows.join(", ")
+    )
+}
 
 pub(super) const INSERT_EVENT: &str = "
     INSERT INTO journal (recovery, seq, at_ms, event, terminal)
@@ -52,6 +63,16 @@ pub(super) fn page(open_only: bool, of_one: bool) -> String {
 
 pub(super) const SELECT_EVENTS: &str = "
     SELECT seq, at_ms, event, terminal FROM journal WHERE recovery = $1 ORDER BY seq";
+
+/// Those of so many recoveries, each one's in order.
+pub(super) fn events(recoveries: usize) -> String {
+    let places: Vec<_> = (1..=recoveries).map(|place| format!("${place}")).collect();
+    format!(
+        "SELECT recovery, seq, at_ms, event, terminal FROM journal WHERE recovery IN ({})
+         ORDER BY recovery, seq",
+        places.join(", ")
+    )
+}
 
 /// Decisions of one recovery or of one sandbox (`$1`), after the row `$2`, refusals alone if `$3` is not 0, so many (`$4`).
 pub(super) fn decisions(of_one_recovery: bool) -> String {

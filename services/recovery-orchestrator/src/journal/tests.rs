@@ -202,6 +202,37 @@ async fn lists_are_newest_first_and_go_on_where_they_ended() {
 }
 
 #[tokio::test]
+async fn each_recovery_of_a_page_has_its_own_events_in_order() {
+    let place = place();
+    let journal = journal(&place).await;
+    let names = ["recoveries/a", "recoveries/b", "recoveries/c"];
+    for (at, name) in (1..).zip(names) {
+        journal.accept(&header(name, at), &[]).await.unwrap();
+    }
+    for seq in 1..=12 {
+        journal.append(&RecoveryName(names[2].into()), &row(seq, false), FENCE).await.unwrap();
+        if seq <= 3 {
+            journal
+                .append(&RecoveryName(names[0].into()), &row(seq, seq == 3), FENCE)
+                .await
+                .unwrap();
+        }
+    }
+    let mut filter = RecoveryFilter { limit: 2, ..RecoveryFilter::default() };
+    let mut found = journal.list_found(&filter).await.unwrap();
+    filter.before = Some((found[1].created_ms, found[1].name.to_string()));
+    found.extend(journal.list_found(&filter).await.unwrap());
+    let seqs = |found: &Found| found.events.iter().map(|row| row.seq).collect::<Vec<_>>();
+    let listed: Vec<_> = found.iter().map(|found| (found.name.as_str(), seqs(found))).collect();
+    let all = |count| (1..=count).collect::<Vec<i64>>();
+    assert_eq!(listed, [(names[2], all(12)), (names[1], all(0)), (names[0], all(3))]);
+    for found in &found {
+        let alone = journal.found(&found.name).await.unwrap().unwrap();
+        assert_eq!(alone.revision(), found.revision());
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_said_and_nothing_is_kept() {
     if skipped_on_a_server("a full disk, of a file") {
         return;
