@@ -16,7 +16,8 @@ mod view;
 
 use std::time::Duration;
 
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::AnyPool;
+use sqlx::any::AnyRow;
 
 pub use at_once::{at_once, take_no_time};
 pub use error::Error;
@@ -116,6 +117,15 @@ impl Database {
         Transaction::begin(&self.writer, self.location.is_shared()).await
     }
 
+    /// [`begin`](Self::begin), and the last row of a SELECT without parameters, read under the lock. It is sent along: on a server
+    /// that saves a round trip.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); there is no row.
+    pub async fn begin_reading(&self, select: &str) -> Result<(Transaction, AnyRow), sqlx::Error> {
+        Transaction::begin_reading(&self.writer, self.location.is_shared(), select).await
+    }
+
     /// A view of one committed state, for reads of more than one statement.
     ///
     /// # Errors
@@ -130,18 +140,11 @@ impl Database {
         Heeding::start(&self.location, tell)
     }
 
-    /// The time of day by which all that share the database agree, in milliseconds since the Unix epoch: the server's. `None`
-    /// of a file, whose only process has its own.
-    ///
-    /// # Errors
-    /// Whatever the server says.
-    pub async fn now_ms(&self, connection: &mut AnyConnection) -> Result<Option<u64>, sqlx::Error> {
-        if !self.location.is_shared() {
-            return Ok(None);
-        }
-        let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        let now: i64 = sqlx::query_scalar(now).fetch_one(connection).await?;
-        Ok(Some(u64::try_from(now).unwrap_or(0)))
+    /// The time of day by which all that share the database agree, in milliseconds since the Unix epoch, as an SQL expression: the
+    /// server's. `None` of a file, whose only process has its own.
+    pub fn clock(&self) -> Option<&'static str> {
+        let clock = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        self.location.is_shared().then_some(clock)
     }
 
     /// Closes all connections, once what holds them has ended; a file's write-ahead log is folded in.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use salvor_runtime::database::{self, Database, Heeding, Location, Options, View, at_once};
 use salvor_runtime::{Clock, SystemClock};
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -162,18 +162,28 @@ impl Store {
 // === impl Inner ===
 
 impl Inner {
+    /// Begins, and reads in the same exchange where the log stands and, on a server, what time it is there.
     async fn begin(&self) -> Result<Txn, Error> {
-        let mut begun = self.database.begin().await?;
-        let now_ms = self.now_ms(&mut begun).await?;
-        Txn::new(begun, &self.keys, now_ms, self.retention).await
+        let shared = self.database.clock().filter(|_| self.clock.is_none());
+        let select = format!("SELECT revision, compacted, {} FROM meta", shared.unwrap_or("0"));
+        let (begun, row) = self.database.begin_reading(&select).await?;
+        let now_ms = match &self.clock {
+            Some(clock) => clock.now_ms(),
+            None if shared.is_some() => u64::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0),
+            None => SystemClock.now_ms(),
+        };
+        let position = (row.try_get(0)?, row.try_get(1)?);
+        Ok(Txn::new(begun, position, &self.keys, now_ms, self.retention))
     }
 
     async fn now_ms(&self, connection: &mut AnyConnection) -> Result<u64, Error> {
         if let Some(clock) = &self.clock {
             return Ok(clock.now_ms());
         }
-        let shared = self.database.now_ms(connection).await?;
-        Ok(shared.unwrap_or_else(|| SystemClock.now_ms()))
+        let Some(shared) = self.database.clock() else { return Ok(SystemClock.now_ms()) };
+        let now = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {shared}")));
+        let now: i64 = now.fetch_one(connection).await?;
+        Ok(u64::try_from(now).unwrap_or(0))
     }
 }
 

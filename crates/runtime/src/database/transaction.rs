@@ -6,8 +6,9 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sqlx::any::AnyRow;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe};
 
 /// Takes the write lock at once, so that nothing which is read later can be out of date when it is written upon.
 const BEGIN_FILE: &str = "BEGIN IMMEDIATE";
@@ -28,12 +29,31 @@ pub struct Transaction {
 
 impl Transaction {
     pub(super) async fn begin(writer: &AnyPool, shared: bool) -> Result<Self, sqlx::Error> {
-        // From here on a caller that goes away leaves the end to drop, whether or not it had begun.
-        let connection = super::acquire(writer, shared).await?;
-        let mut transaction = Self { connection, ended: false };
-        let begin = if shared { BEGIN_SHARED } else { BEGIN_FILE };
+        let (mut transaction, begin) = Self::prepare(writer, shared).await?;
         sqlx::raw_sql(begin).execute(&mut *transaction).await?;
         Ok(transaction)
+    }
+
+    /// A connection, and how to begin on it. From here on a caller that goes away leaves the end to drop, whether or not it had
+    /// begun.
+    async fn prepare(writer: &AnyPool, shared: bool) -> Result<(Self, &'static str), sqlx::Error> {
+        let connection = super::acquire(writer, shared).await?;
+        let begin = if shared { BEGIN_SHARED } else { BEGIN_FILE };
+        Ok((Self { connection, ended: false }, begin))
+    }
+
+    /// Begins, and reads a row in the same exchange.
+    pub(super) async fn begin_reading(
+        writer: &AnyPool,
+        shared: bool,
+        select: &str,
+    ) -> Result<(Self, AnyRow), sqlx::Error> {
+        let (mut transaction, begin) = Self::prepare(writer, shared).await?;
+        let both = AssertSqlSafe(format!("{begin}; {select}"));
+        let rows = sqlx::raw_sql(both).fetch_all(&mut *transaction).await?;
+        // What comes before is of the lock.
+        let row = rows.into_iter().next_back().ok_or(sqlx::Error::RowNotFound)?;
+        Ok((transaction, row))
     }
 
     /// Makes it durable.
@@ -43,6 +63,17 @@ impl Transaction {
     /// [`Failure::Away`](super::Failure::Away), which leave that open. Dropping the future leaves it either done or rolled back.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         sqlx::raw_sql("COMMIT").execute(&mut *self).await?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Gives a last statement, without parameters, and makes all of it durable in the same exchange.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn commit_with(mut self, last: &str) -> Result<(), sqlx::Error> {
+        let both = AssertSqlSafe(format!("{last}; COMMIT"));
+        sqlx::raw_sql(both).execute(&mut *self).await?;
         self.ended = true;
         Ok(())
     }

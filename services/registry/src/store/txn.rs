@@ -51,14 +51,14 @@ enum Mark {
 // === impl Txn ===
 
 impl Txn {
-    pub(super) async fn new(
-        mut inner: Transaction,
+    pub(super) fn new(
+        inner: Transaction,
+        (revision, compacted): (i64, i64),
         keys: &Arc<KeyRing>,
         now_ms: u64,
         retention: Retention,
-    ) -> Result<Self, Error> {
-        let (revision, compacted) = position(&mut inner).await?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             inner,
             keys: Arc::clone(keys),
             now_ms,
@@ -72,7 +72,7 @@ impl Txn {
             dry: false,
             kept: false,
             lost: None,
-        })
+        }
     }
 
     /// For a statement of the write at hand that asks of no record.
@@ -178,31 +178,29 @@ impl Txn {
         }
         self.unwritten.write(&mut self.inner).await?;
         self.unwritten.forget_answers(&mut self.inner, self.retention.requests).await?;
-        let revision = (self.revision > self.began_at).then_some(self.revision);
-        if let Some(revision) = revision {
-            sqlx::query("UPDATE meta SET revision = $1")
-                .bind(revision)
-                .execute(&mut *self.inner)
-                .await?;
-            self.compact(revision).await?;
+        if self.revision == self.began_at {
+            self.inner.commit().await?;
+            return Ok(None);
         }
-        self.inner.commit().await?;
-        Ok(revision)
+        let revision = self.revision;
+        let compacted = self.compact(revision).await?;
+        let position = format!("UPDATE meta SET revision = {revision}, compacted = {compacted}");
+        self.inner.commit_with(&position).await?;
+        Ok(Some(revision))
     }
 
-    /// Forgets superseded versions that are out of retention, an eighth of it at a time.
-    async fn compact(&mut self, revision: i64) -> Result<(), Error> {
+    /// Forgets superseded versions that are out of retention, an eighth of it at a time. Answers up to which they are.
+    async fn compact(&mut self, revision: i64) -> Result<i64, Error> {
         let retention = i64::from(self.retention.revisions);
         let floor = revision - retention;
         if floor - self.compacted < (retention / 8).max(1) {
-            return Ok(());
+            return Ok(self.compacted);
         }
         sqlx::query("DELETE FROM records WHERE superseded <= $1")
             .bind(floor)
             .execute(&mut *self.inner)
             .await?;
-        sqlx::query("UPDATE meta SET compacted = $1").bind(floor).execute(&mut *self.inner).await?;
-        Ok(())
+        Ok(floor)
     }
 }
 

@@ -10,7 +10,7 @@ use super::Version;
 use super::requests::Answer;
 use crate::error::Error;
 
-/// The most rows of one statement.
+/// The most rows of one statement. Each number of rows is a statement of its own to be prepared, and connections remember a hundred.
 const ROWS: usize = 32;
 /// How many bytes of messages may wait.
 const HEAVY: usize = 4 << 20;
@@ -66,11 +66,11 @@ impl Unwritten {
         let (versions, answers) = std::mem::take(&mut self.kept);
         let versions: Vec<Row> = self.versions.drain(..versions).collect();
         let answers: Vec<Answer> = self.answers.drain(..answers).collect();
-        for rows in portions(&versions) {
+        for rows in versions.chunks(ROWS) {
             supersede(connection, rows).await?;
             insert(connection, rows).await?;
         }
-        for answers in portions(&answers) {
+        for answers in answers.chunks(ROWS) {
             insert_answers(connection, answers).await?;
         }
         Ok(())
@@ -107,21 +107,12 @@ fn parameters(rows: usize, columns: usize) -> String {
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
-/// All of it in turn, in lengths that are powers of two: so there are few statements to be prepared.
-fn portions<T>(all: &[T]) -> impl Iterator<Item = &[T]> {
-    let mut left = all;
-    std::iter::from_fn(move || {
-        let length = 1 << left.len().min(ROWS).checked_ilog2()?;
-        let (portion, rest) = left.split_at(length);
-        left = rest;
-        Some(portion)
-    })
-}
-
 /// Ends what is present of their names where the first of each name begins.
 async fn supersede(connection: &mut AnyConnection, rows: &[Row]) -> Result<(), Error> {
-    let mut query = sqlx::query(AssertSqlSafe(superseding(rows.len())));
-    for row in rows {
+    let (length, last) = (rows.len().next_power_of_two(), rows.last());
+    let mut query = sqlx::query(AssertSqlSafe(superseding(length)));
+    // To say it again of the last one changes nothing, and there are fewer statements to be prepared.
+    for row in rows.iter().chain(std::iter::repeat(last).flatten()).take(length) {
         let name = &row.version.name;
         let first = rows.iter().find(|row| row.version.name == *name).unwrap_or(row);
         query = query.bind(name).bind(first.version.revision);
