@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use salvor_benches::{Samples, conditions, measuring};
-use salvor_devgateway::{Dialect, user::Seed};
+use salvor_devgateway::{Dialect, Driver, user::Seed};
 use salvor_proto::{
     recovery::v1::{
         RecoverSandboxRequest, RecoveryPath, WaitRecoveryRequest, recovery::State,
@@ -68,7 +68,7 @@ fn options(files: bool) -> Options {
         undetermined_timeout: Duration::from_mins(1),
         mutation_timeout: Duration::from_mins(1),
         read_timeout: Duration::from_secs(5),
-        imaginary: true,
+        driver: Driver::Imaginary,
         files,
         ..Options::default()
     }

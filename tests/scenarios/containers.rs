@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use salvor_devgateway::{Dialect, Phase};
+use salvor_devgateway::{Dialect, Driver, Phase};
 use salvor_proto::{
     gateway::v1::Channel,
     recovery::v1::{self as pb, recovery::State},
@@ -33,8 +33,8 @@ const LIST: &str = "cd /sandbox && find . -mindepth 1 -printf '%P|%y|%m|%U|%G|%n
 
 /// A fleet on containers, with one adopted sandbox that has files: its name, its id, and what is in it.
 async fn filled(dialect: Dialect) -> Option<(Fleet, String, String, String)> {
-    let containers = Some(containers()?);
-    let options = Options { snapshots: true, containers, ..on(dialect) };
+    let driver = Driver::Docker(containers()?);
+    let options = Options { snapshots: true, driver, ..on(dialect) };
     let fleet = Fleet::start(options).await.unwrap();
     let rules = SnapshotRules { roots: vec!["/sandbox".into()], ..Default::default() };
     let request = pb::AdoptSandboxRequest { snapshot_rules: Some(rules), ..adoption("coder") };

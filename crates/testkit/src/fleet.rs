@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::D
 
 use anyhow::{Context as _, Result};
 use salvor_devgateway::{
-    Control, Dialect, DockerDriver, Phase,
+    Control, Dialect, Driver, Phase,
     user::{Seed, User},
 };
 use salvor_gateway_adapter::Reclaim;
@@ -68,10 +68,8 @@ pub struct Options {
     pub reclaim: Reclaim,
     /// Between two looks at which snapshots are due; zero takes none but on request.
     pub schedule: Duration,
-    /// Run sandboxes in containers, and give the adapter their runtime.
-    pub containers: Option<DockerDriver>,
-    /// Sandboxes are only remembered by their gateways: no directories, no processes, nothing to run a command in.
-    pub imaginary: bool,
+    /// What sandboxes run in. The adapter is given the runtime of containers.
+    pub driver: Driver,
     /// Run so many registries as processes on one store, instead of one here. Several need a server as their store.
     pub registries: usize,
     /// The clocks of registry, adapter and orchestrator, if the test sets them.
@@ -99,8 +97,7 @@ impl Default for Options {
             snapshots: false,
             reclaim: Reclaim::default(),
             schedule: Duration::ZERO,
-            containers: None,
-            imaginary: false,
+            driver: Driver::Processes,
             registries: 0,
             clocks: None,
             orchestrator: true,

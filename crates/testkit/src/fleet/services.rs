@@ -134,11 +134,10 @@ pub(super) fn start_adapter(
         config.repository = Some(local_repository(&dir.join("adapter"))?);
     }
     config.reclaim = options.reclaim;
-    config.runtime = options.containers.as_ref().map(|driver| RuntimeSettings {
-        socket: driver.socket.clone(),
-        gateways: Vec::new(),
-        live: false,
-    });
+    if let Driver::Docker(driver) = &options.driver {
+        let socket = driver.socket.clone();
+        config.runtime = Some(RuntimeSettings { socket, gateways: Vec::new(), live: false });
+    }
     if let Some(clock) = options.clock(1) {
         config.clock = clock;
     }
@@ -197,16 +196,11 @@ pub(super) async fn start_lab(
     dialect: Dialect,
     options: &Options,
 ) -> Result<Lab> {
-    let driver = match &options.containers {
-        Some(containers) => Driver::Docker(containers.clone()),
-        None if options.imaginary => Driver::Imaginary,
-        None => Driver::Processes,
-    };
     let config = salvor_devgateway::Config {
         data_dir: dir.join("gateways").join(name),
         dialect,
         time_scale: options.time_scale,
-        driver,
+        driver: options.driver.clone(),
         ..salvor_devgateway::Config::default()
     };
     let running = DevGateway::start(config).await?;

@@ -137,7 +137,7 @@ async fn a_full_disk_refuses_writes_changes_nothing_and_heals_when_there_is_room
     let writer = store.inner.database.writer();
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(writer).await.unwrap();
     let limit = format!("PRAGMA max_page_count = {pages}");
-    sqlx::raw_sql(sqlx::AssertSqlSafe(limit)).execute(writer).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(limit)).execute(writer).await.unwrap();
     let big = vec![7; 1 << 20];
     let mut grown = present.clone();
     grown.spec.as_mut().unwrap().content = big;
@@ -227,8 +227,8 @@ async fn lists_walk_an_index_and_sort_nothing() {
         ("PRIMARY KEY", "WHERE r.revision > $1 ORDER BY r.revision"),
     ] {
         let statement = format!("EXPLAIN QUERY PLAN {}{tail}", row::versions!(""));
-        let rows = sqlx::query(sqlx::AssertSqlSafe(statement)).fetch_all(&mut *view).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, 3)).collect();
+        let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(&mut *view).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| Row::get(row, 3)).collect();
         assert!(plan[0].contains(index), "{plan:?}");
         assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{plan:?}");
     }
@@ -239,9 +239,9 @@ async fn superseding_walks_an_index() {
     let (store, _directory) = store().await;
     let mut view = store.read().await.unwrap();
     let statement = format!("EXPLAIN QUERY PLAN {}", unwritten::superseding(2));
-    let explain = sqlx::query(sqlx::AssertSqlSafe(statement)).bind("a").bind(1).bind("b").bind(2);
+    let explain = sqlx::query(AssertSqlSafe(statement)).bind("a").bind(1).bind("b").bind(2);
     let rows = explain.fetch_all(&mut *view).await.unwrap();
-    let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, 3)).collect();
+    let plan: Vec<String> = rows.iter().map(|row| Row::get(row, 3)).collect();
     assert!(
         plan.iter().any(|step| step.contains("records USING INDEX records_current")),
         "{plan:?}"
