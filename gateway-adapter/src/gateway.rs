@@ -5,6 +5,7 @@
 //! wait for another's. Deliberately absent: what salvor's own API calls things.
 
 mod absence;
+mod began;
 mod call;
 mod ids;
 mod memory;
@@ -23,7 +24,7 @@ use crate::transport::{self, Credentials, FileStamp, Transport};
 
 pub(crate) use call::{Slots, Turn};
 pub(crate) use observe::{Observation, Sighting};
-pub(crate) use probe::{Healthy, Probe, before, differing};
+pub(crate) use probe::{Healthy, Probe, differing};
 
 /// Bounds on what is asked of one gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authority::Authority;
 use crate::directory::Directory;
-use crate::gateway::{Gateway, Probe, before};
+use crate::gateway::{Gateway, Probe};
 use crate::observer;
 
 /// What the tasks of all gateways share.
@@ -147,7 +147,7 @@ impl Keeper {
         match &probe.found {
             Ok(healthy) => GatewayHeartbeat {
                 healthy: true,
-                healthy_since: Some(time::timestamp(before(probe.at_ms, healthy.since.lasted))),
+                healthy_since: Some(time::timestamp(healthy.since.began.ms(probe.at_ms))),
                 version: healthy.version_text.clone(),
                 identity: Some(healthy.identity.clone()),
                 ..base

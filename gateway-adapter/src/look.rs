@@ -17,7 +17,7 @@ use salvor_proto::time;
 
 use crate::classify::{Class, Method};
 use crate::dialect::Dialect;
-use crate::gateway::{Gateway, Healthy, Observation, Sighting, before};
+use crate::gateway::{Gateway, Healthy, Observation, Sighting};
 use crate::grpc::Asked;
 use crate::policy;
 use crate::vendor::{Listing, Place, Row};
@@ -38,8 +38,8 @@ pub(crate) async fn at(
             }
             View::Present(view::present(&row, healthy.version))
         }
-        (Ok(Sighting::Absent(lasted)), Ok(_)) => {
-            View::Absent(Absent { since: Some(time::timestamp(before(at_ms, lasted))) })
+        (Ok(Sighting::Absent(since)), Ok(_)) => {
+            View::Absent(Absent { since: Some(time::timestamp(since.ms(at_ms))) })
         }
         (Err(unknown), _) => View::Unknown(unknown),
         (Ok(_), Err(unknown)) => View::Unknown(unknown.clone()),

@@ -9,6 +9,8 @@ use std::time::Duration;
 use salvor_proto::registry::v1::GatewayIdentity;
 use tokio::time::Instant;
 
+use super::began::Began;
+
 /// What is remembered of one gateway.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -18,7 +20,7 @@ pub(super) struct Memory {
 
 #[derive(Debug)]
 struct Stretch {
-    began: Instant,
+    began: Began,
     seen: Instant,
     connections: u64,
     version: String,
@@ -28,8 +30,8 @@ struct Stretch {
 /// A stretch of health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Since {
-    /// How long it has lasted, by the probe that told of it.
-    pub lasted: Duration,
+    /// When it began.
+    pub began: Began,
     /// Its number.
     pub epoch: u64,
 }
@@ -43,6 +45,7 @@ impl Memory {
         connections: u64,
         version: &str,
         identity: &GatewayIdentity,
+        now_ms: u64,
         gap: Duration,
     ) -> Since {
         let now = Instant::now();
@@ -54,17 +57,18 @@ impl Memory {
         });
         if let Some(stretch) = goes_on {
             stretch.seen = now;
-            return Since { lasted: now.duration_since(stretch.began), epoch: self.epoch };
+            return Since { began: stretch.began, epoch: self.epoch };
         }
         self.epoch += 1;
+        let began = Began::at(now_ms);
         self.healthy = Some(Stretch {
-            began: now,
+            began,
             seen: now,
             connections,
             version: version.to_owned(),
             identity: identity.clone(),
         });
-        Since { lasted: Duration::ZERO, epoch: self.epoch }
+        Since { began, epoch: self.epoch }
     }
 
     /// A probe could not find it healthy.
@@ -88,28 +92,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn health_lasts_while_nothing_changes() {
         let mut memory = Memory::default();
-        let first = memory.healthy(1, "0.0.1", &identity("a"), GAP);
-        assert_eq!(first.lasted, Duration::ZERO);
+        let first = memory.healthy(1, "0.0.1", &identity("a"), 100, GAP);
         tokio::time::advance(GAP).await;
-        let second = memory.healthy(1, "0.0.1", &identity("a"), GAP);
-        assert_eq!(second, Since { lasted: GAP, epoch: first.epoch });
+        assert_eq!(memory.healthy(1, "0.0.1", &identity("a"), 10_100, GAP), first);
     }
 
     #[tokio::test(start_paused = true)]
     async fn every_change_and_every_gap_starts_anew() {
         let mut memory = Memory::default();
-        let mut before = memory.healthy(1, "0.0.1", &identity("a"), GAP);
-        let mut anew = |since: Since| {
-            assert!(since.epoch > before.epoch && since.lasted.is_zero(), "{since:?}");
+        let mut before = memory.healthy(1, "0.0.1", &identity("a"), 1, GAP);
+        let mut anew = |since: Since, ms| {
+            let began = since.began.ms(ms);
+            assert!(since.epoch > before.epoch && began == ms, "{since:?} after {before:?}");
             before = since;
         };
-        tokio::time::advance(GAP / 2).await;
-        anew(memory.healthy(1, "0.0.2", &identity("a"), GAP));
-        anew(memory.healthy(1, "0.0.2", &identity("b"), GAP));
+        anew(memory.healthy(1, "0.0.2", &identity("a"), 2, GAP), 2);
+        anew(memory.healthy(1, "0.0.2", &identity("b"), 3, GAP), 3);
         memory.unhealthy();
-        anew(memory.healthy(1, "0.0.2", &identity("b"), GAP));
+        anew(memory.healthy(1, "0.0.2", &identity("b"), 4, GAP), 4);
         tokio::time::advance(GAP + Duration::from_millis(1)).await;
-        anew(memory.healthy(1, "0.0.2", &identity("b"), GAP));
-        anew(memory.healthy(2, "0.0.2", &identity("b"), GAP));
+        anew(memory.healthy(1, "0.0.2", &identity("b"), 5, GAP), 5);
+        anew(memory.healthy(2, "0.0.2", &identity("b"), 6, GAP), 6);
     }
 }

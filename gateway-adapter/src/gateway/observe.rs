@@ -4,10 +4,9 @@
 //! for the name, its whole list did not show the name, and the same gateway was healthy before
 //! and after. Contradictions are looked at twice, because the vendor's list is no snapshot.
 
-use std::time::Duration;
-
 use salvor_proto::gateway::v1::{Unknown, UnknownReason};
 
+use super::began::Began;
 use super::{Gateway, Healthy, Probe, Turn, lock};
 use crate::classify::{Class, Failure, Method};
 use crate::vendor::{Listing, Page, Place, Row};
@@ -26,8 +25,8 @@ const PAGES_ABSENT: usize = 400;
 pub(crate) enum Sighting {
     /// It exists.
     Present(Box<Row>),
-    /// It does not, and has not for so long.
-    Absent(Duration),
+    /// It does not, since then.
+    Absent(Began),
 }
 
 /// A look at one sandbox.
@@ -214,8 +213,8 @@ impl Gateway {
             let text = "it was found anew, changed or restarted while it was looked at";
             return Err(self.unknown(UnknownReason::Inconsistent, text));
         }
-        let lasted = lock(&self.absences).seen(place, healthy.since.epoch);
-        Ok(Sighting::Absent(lasted))
+        let since = lock(&self.absences).seen(place, healthy.since.epoch, after.at_ms);
+        Ok(Sighting::Absent(since))
     }
 }
 

@@ -99,8 +99,9 @@ impl Gateway {
         }
         let identity = self.identify(&link, store_id, documents)?;
         let connections = link.transport.connections();
-        let gap = self.limits().gap;
-        let since = lock(&self.memory).healthy(connections, &health.version, &identity, gap);
+        let (now_ms, gap) = (self.now_ms(), self.limits().gap);
+        let since =
+            lock(&self.memory).healthy(connections, &health.version, &identity, now_ms, gap);
         let round_trip = began.elapsed();
         let version_text = health.version;
         Ok(Healthy { version_text, version, identity, since, round_trip, client, link })
@@ -202,16 +203,11 @@ impl Healthy {
             version: self.version_text.clone(),
             dialect: self.version.dialect.proto().into(),
             identity: Some(self.identity.clone()),
-            healthy_since: Some(time::timestamp(before(at_ms, self.since.lasted))),
+            healthy_since: Some(time::timestamp(self.since.began.ms(at_ms))),
             capabilities: Some(self.version.capabilities()),
             round_trip: Some(time::duration(self.round_trip)),
         }
     }
-}
-
-/// When something began that had lasted for so long at `at_ms`.
-pub(crate) fn before(at_ms: u64, lasted: Duration) -> u64 {
-    at_ms.saturating_sub(u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl From<Failure> for Unknown {
