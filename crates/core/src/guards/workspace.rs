@@ -143,11 +143,13 @@ pub(super) const WORKSPACE_CAN_BE_SAVED: Check<Evidence> = Check {
 pub(super) const START_COMES_FIRST: Check<Evidence> = Check {
     id: "start_comes_first",
     claim: "the workspace is read before the delete, or no start could make it readable, or one was tried, or the caller accepted this plan's losses",
-    facts: &[FactName::Record, FactName::LiveView, FactName::Compute],
+    facts: &[FactName::Record, FactName::LiveView, FactName::Snapshot, FactName::Compute],
     reasons: &["START_FIRST"],
     decide: |limits, evidence| {
         let recorded = record(limits, evidence)?.live_id.as_ref();
         let live = live(limits, evidence)?;
+        // Whoever accepts a plan's losses accepts them with this snapshot.
+        snapshot(limits, evidence)?;
         evidence.compute.fresh(FactName::Compute, evidence.now, limits)?;
         let inputs = Inputs::of(SagaKind::Rebuild, evidence);
         let accepted = || {

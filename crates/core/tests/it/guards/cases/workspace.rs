@@ -43,6 +43,7 @@ pub(super) fn about_snapshots() -> Vec<Case> {
             "chosen_snapshot_fits",
             "named_snapshots_can_go",
             "workspace_can_be_saved",
+            "start_comes_first",
         ]),
         fits(
             incomplete(),
