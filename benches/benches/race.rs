@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use salvor_benches::{Samples, conditions, hex, rounds};
+use salvor_benches::{Samples, conditions, rounds};
 use salvor_devgateway::{Dialect, user::Seed};
 use salvor_proto::recovery::v1::recovery::State;
 use salvor_runtime::telemetry;
@@ -76,10 +76,7 @@ async fn destroy(fleet: &Fleet, sandbox: String) -> Result<String> {
 /// The spans of each trace, once its delete has arrived.
 async fn received(receiver: &Receiver, asked: &[String]) -> HashMap<String, Vec<Span>> {
     until("every trace", || async {
-        let mut traces: HashMap<String, Vec<Span>> = HashMap::new();
-        for span in receiver.spans() {
-            traces.entry(hex(&span.trace_id)).or_default().push(span);
-        }
+        let mut traces = receiver.traces();
         traces.retain(|id, spans| asked.contains(id) && spans.iter().any(|s| s.name == DELETE));
         (traces.len() == asked.len()).then_some(traces)
     })

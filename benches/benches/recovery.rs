@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use salvor_benches::{Samples, conditions, hex, rounds};
+use salvor_benches::{Samples, conditions, rounds};
 use salvor_devgateway::user::Seed;
 use salvor_proto::recovery::v1::{self as pb, recovery::State};
 use salvor_runtime::telemetry;
@@ -95,10 +95,7 @@ async fn recover(fleet: &Fleet, sandbox: &str) -> Result<String> {
 /// The spans of each trace, once all of them have arrived.
 async fn received(receiver: &Receiver, asked: &[String]) -> HashMap<String, Vec<Span>> {
     until("every trace", || async {
-        let mut traces: HashMap<String, Vec<Span>> = HashMap::new();
-        for span in receiver.spans() {
-            traces.entry(hex(&span.trace_id)).or_default().push(span);
-        }
+        let mut traces = receiver.traces();
         traces.retain(|id, spans| asked.contains(id) && spans.iter().any(|s| s.name == "caller"));
         (traces.len() == asked.len()).then_some(traces)
     })

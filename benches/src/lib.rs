@@ -56,16 +56,6 @@ pub fn rounds(many: usize, few: usize) -> usize {
     if measuring() { many } else { few }
 }
 
-/// An id as it is written.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Prints what the figures that follow are worth.
 pub fn conditions(what: &str) {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);

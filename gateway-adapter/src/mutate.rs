@@ -106,6 +106,11 @@ pub(crate) async fn create(
     }
     let place = place(&cleared);
     let annotations = stamp::apply(&annotations, cleared.stamp());
+    let turn = match gateway.turn(Method::Create).await {
+        Ok(turn) => turn,
+        Err(failure) => return Ok((failure.effect(), String::new())),
+    };
+    cleared.still_allowed()?;
     let request_id = gateway.request_id(&request_id);
     let creation = Creation {
         place: place.clone(),
@@ -114,11 +119,6 @@ pub(crate) async fn create(
         annotations,
         request_id: request_id.clone(),
     };
-    let turn = match gateway.turn(Method::Create).await {
-        Ok(turn) => turn,
-        Err(failure) => return Ok((failure.effect(), String::new())),
-    };
-    cleared.still_allowed()?;
     let asking = healthy.client.create(creation);
     let answered = gateway.send_effect(&request_id, (turn, &healthy), Method::Create, asking).await;
     Ok(match answered {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use salvor_proto::recovery::v1::decision;
 use salvor_runtime::telemetry::attr;
-use salvor_testkit::otlp::attribute;
+use salvor_testkit::otlp::{attribute, hex};
 
 use crate::story::Told;
 
@@ -154,13 +154,4 @@ impl Received {
     fn ancestors<'a>(&'a self, span: &'a Span) -> impl Iterator<Item = &'a Span> {
         std::iter::successors(self.parent(span), |span| self.parent(span))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -90,6 +90,7 @@ async fn a_server_whose_commits_are_none_is_refused_untouched() {
     let server = tokio::task::spawn_blocking(OwnServer::start).await.unwrap();
     for setting in ["fsync", "full_page_writes"] {
         set(&server, setting, "off").await;
+        let made = schemas(&server).await;
         let store = Store::on(Some(&server.url), std::path::Path::new("."), "runtime");
         let refused = Database::open(store.location(), Options::default(), &[V1]).await;
         let refused = refused.unwrap_err().to_string();
@@ -97,9 +98,18 @@ async fn a_server_whose_commits_are_none_is_refused_untouched() {
         assert!(refused.contains(&words), "{refused}");
         assert!(refused.contains("Nothing was changed. Set"), "{refused}");
         assert!(!refused.contains("salvor:salvor"), "no password: {refused}");
+        assert_eq!(schemas(&server).await, made, "nothing was changed");
         set(&server, setting, "on").await;
         open(&store).await.close().await;
+        assert_eq!(schemas(&server).await, made + 1);
     }
+}
+
+/// How many schemas of tests there are.
+async fn schemas(server: &OwnServer) -> i64 {
+    let mut admin = PgConnection::connect(&server.url).await.unwrap();
+    let count = "SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 't_%'";
+    sqlx::query_scalar(count).fetch_one(&mut admin).await.unwrap()
 }
 
 /// Sets one of the server's settings, and waits until new connections have it.

@@ -3,6 +3,8 @@
 //! Deliberately absent: metrics, which are refused as a backend for traces alone refuses them.
 
 use std::{
+    collections::HashMap,
+    fmt::Write as _,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,6 +21,15 @@ use opentelemetry_proto::tonic::{
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
+
+/// An id as it is written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
 
 /// A receiver that runs until it is dropped.
 #[derive(Debug)]
@@ -73,6 +84,15 @@ impl Receiver {
     /// Where to export to.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The spans received so far, by the id of their trace as it is written.
+    pub fn traces(&self) -> HashMap<String, Vec<Span>> {
+        let mut traces: HashMap<String, Vec<Span>> = HashMap::new();
+        for span in self.spans() {
+            traces.entry(hex(&span.trace_id)).or_default().push(span);
+        }
+        traces
     }
 
     /// All spans received so far.

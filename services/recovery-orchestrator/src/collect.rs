@@ -126,8 +126,7 @@ impl World {
                 evidence.copy = Fact::unknown(why, detail);
             }
         }
-        // A clock that was set forward meanwhile makes nothing older than it is.
-        evidence.now = self.now().min(begun_at.after(begun.elapsed()));
+        evidence.now = judged_at(self.now(), begun_at, begun.elapsed());
         Ok(Seen { evidence, record, gateway, observation })
     }
 
@@ -283,6 +282,11 @@ impl World {
     }
 }
 
+/// When the evidence of a look is judged: a clock that was set forward in the midst of it makes nothing older than it is.
+fn judged_at(now: Timestamp, begun_at: Timestamp, took: Duration) -> Timestamp {
+    now.min(begun_at.after(took))
+}
+
 /// Adds what a snapshot that is to be written into a locked sandbox holds of the sealed files.
 async fn held_to_seal(
     adapter: &Adapter,
@@ -324,5 +328,20 @@ const fn known_at<T>(fact: &Fact<T>) -> Option<Timestamp> {
     match fact {
         Fact::Known { at, .. } => Some(*at),
         Fact::Unknown { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_in_the_midst_of_a_look_makes_nothing_older() {
+        let (begun_at, took) = (Timestamp(10_000), Duration::from_millis(40));
+        for (now, judged) in [(10_040, 10_040), (3_610_040, 10_040), (5_000, 5_000)] {
+            let at = judged_at(Timestamp(now), begun_at, took);
+            assert_eq!(at, Timestamp(judged), "{now}");
+            assert!(begun_at.age(at) <= took, "{now}");
+        }
     }
 }

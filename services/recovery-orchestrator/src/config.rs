@@ -39,7 +39,7 @@ pub struct Config {
     pub max_running: usize,
     /// Snapshots that nobody asks for.
     pub schedule: schedule::Settings,
-    /// The time of day. It may be set at any time; what lasts is measured by the monotonic clock.
+    /// The time of day. It may be set at any time: nothing seems older for it to a guard.
     pub clock: Arc<dyn Clock>,
     /// For crash tests only: the process kills itself (SIGKILL) right after the journal's n-th append.
     pub crash_after_append: Option<u64>,

@@ -74,19 +74,11 @@ fn line(service: &str, span: &Span) -> Value {
     json!({
         "service": service,
         "name": span.name,
-        "trace_id": hex(&span.trace_id),
-        "span_id": hex(&span.span_id),
-        "parent": hex(&span.parent_span_id),
+        "trace_id": otlp::hex(&span.trace_id),
+        "span_id": otlp::hex(&span.span_id),
+        "parent": otlp::hex(&span.parent_span_id),
         "attributes": attributes,
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect()
-}
-
-fn digit(nibble: u8) -> Option<char> {
-    char::from_digit(nibble.into(), 16)
 }
 
 #[cfg(test)]
