@@ -30,11 +30,12 @@ async fn set_during_the_create(which: usize) {
         let (fleet, clocks) = fleet(Duration::from_millis(150)).await;
         let (name, _) = lost(&fleet, "coder").await;
         let control = &lab(&fleet).control;
-        control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 300 }).times(1));
+        control.fault(Fault::on("CreateSandbox", Effect::Hold).times(1));
         let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
         let create = control.wait_for_call(|call| call.method == "CreateSandbox", PATIENCE).await;
         assert!(create.is_some());
         clocks[which].set(ahead_ms);
+        control.clear_faults();
         reaches(&fleet, &open.name, State::Succeeded).await;
         assert_eq!(succeeded(&fleet, "CreateSandbox"), 1, "{ahead_ms} ms");
         assert!(control.live("coder"));

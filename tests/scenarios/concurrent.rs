@@ -1,6 +1,6 @@
 //! T19: one recovery of a record at a time, and all of them side by side.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use salvor_devgateway::{Effect, Fault};
 use salvor_proto::{
@@ -38,7 +38,7 @@ async fn t19_of_ten_at_once_one_runs_and_nine_are_told_who_holds_the_record() {
     let (name, _) = lost(&fleet, "coder").await;
     verdict(&fleet, &name, pb::Verdict::Lost).await;
     // The one that runs is held in its create until all ten have been answered.
-    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).times(1));
+    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::Hold));
     let asked = (0..10).map(|_| fleet.ask(&name, REBUILD));
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     for answer in futures::future::join_all(asked).await {
@@ -55,6 +55,7 @@ async fn t19_of_ten_at_once_one_runs_and_nine_are_told_who_holds_the_record() {
         assert_eq!(told.metadata.get("holder"), Some(&accepted[0]), "{told:#?}");
         assert!(told.next_step.unwrap().contains("--open"));
     }
+    lab(&fleet).control.clear_faults();
     let recovery = fleet.wait(&accepted[0]).await.unwrap();
     assert_eq!(recovery.state(), State::Succeeded, "{recovery:#?}");
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
@@ -149,12 +150,13 @@ async fn t19_a_recovery_and_a_destroy_of_one_record_exclude_each_other() {
     let fleet = Fleet::lab().await.unwrap();
     let (name, _) = lost(&fleet, "coder").await;
     verdict(&fleet, &name, pb::Verdict::Lost).await;
-    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 500 }).times(1));
+    lab(&fleet).control.fault(Fault::on("CreateSandbox", Effect::Hold));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     let request = pb::DestroySandboxRequest { name: name.clone(), ..Default::default() };
     let refused = fleet.recovery.clone().destroy_sandbox(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::Aborted, "{refused:?}");
     assert_eq!(received(&refused).metadata["holder"], open.name);
+    lab(&fleet).control.clear_faults();
     assert_eq!(fleet.wait(&open.name).await.unwrap().state(), State::Succeeded);
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
     fleet.stop().await;
@@ -207,14 +209,13 @@ async fn t19_an_open_recovery_of_one_record_is_no_reason_to_refuse_another() {
 }
 
 /// Two recoveries and room for one: the first is held in its create, the second waits for its turn.
-async fn one_waits(lease_ttl: Duration, held_for: u64) -> (Fleet, pb::Recovery, pb::Recovery) {
+async fn one_waits(lease_ttl: Duration) -> (Fleet, pb::Recovery, pb::Recovery) {
     let options = Options { max_running: 1, lease_ttl, ..Options::default() };
     let fleet = Fleet::start(options).await.unwrap();
     let (first, _) = lost(&fleet, "first").await;
     let (second, _) = lost(&fleet, "second").await;
     let control = lab(&fleet).control.clone();
-    let delay = Effect::Delay { millis: held_for };
-    control.fault(Fault::on("CreateSandbox", delay).for_sandbox("first").times(1));
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).for_sandbox("first"));
     let first = fleet.ask(&first, REBUILD).await.unwrap().recovery.unwrap();
     let held = |call: &salvor_devgateway::Call| call.create.is_some();
     assert!(control.wait_for_call(held, PATIENCE).await.is_some());
@@ -224,25 +225,22 @@ async fn one_waits(lease_ttl: Duration, held_for: u64) -> (Fleet, pb::Recovery, 
 
 #[tokio::test]
 async fn t22_a_recovery_that_waits_for_its_turn_keeps_its_lease() {
-    let (fleet, first, second) = one_waits(Duration::from_secs(2), 3_500).await;
-    let mut tries = 0;
-    loop {
+    let lease_ttl = Duration::from_secs(2);
+    let (fleet, first, second) = one_waits(lease_ttl).await;
+    let waiting = Instant::now();
+    while waiting.elapsed() < lease_ttl * 2 {
         let request = registry::AcquireLeaseRequest {
             sandbox: second.sandbox.clone(),
             holder: "somebody-else".into(),
             ttl: None,
         };
-        let taken = fleet.registry.clone().acquire_lease(request).await;
-        if recovery(&fleet, &first.name).await.done {
-            break;
-        }
-        let refused = taken.unwrap_err();
+        let refused = fleet.registry.clone().acquire_lease(request).await.unwrap_err();
         // Which orchestrator has it at work, where there may be several, is said behind it.
         let received = received(&refused);
         assert_eq!(received.metadata["holder"].split('@').next(), Some(&*second.name));
-        tries += 1;
     }
-    assert!(tries > 0);
+    assert!(!recovery(&fleet, &first.name).await.done);
+    lab(&fleet).control.clear_faults();
     assert_eq!(fleet.wait(&second.name).await.unwrap().state(), State::Succeeded);
     assert_eq!(mutations(&fleet), ["CreateSandbox", "CreateSandbox"]);
     fleet.stop().await;
@@ -250,7 +248,7 @@ async fn t22_a_recovery_that_waits_for_its_turn_keeps_its_lease() {
 
 #[tokio::test]
 async fn t08_cancelled_while_it_waits_for_its_turn_nothing_was_touched() {
-    let (fleet, first, second) = one_waits(Duration::from_secs(5), 700).await;
+    let (fleet, first, second) = one_waits(Duration::from_secs(5)).await;
     let before = recorded(&fleet, &second.sandbox).await;
     let request = pb::CancelRecoveryRequest { name: second.name.clone() };
     fleet.recovery.clone().cancel_recovery(request).await.unwrap();
@@ -260,6 +258,7 @@ async fn t08_cancelled_while_it_waits_for_its_turn_nothing_was_touched() {
     assert_eq!(failure.reason, "CANCELLED");
     assert_eq!(failure.next_step, format!("salvor recover {}", second.sandbox));
     assert_eq!(recorded(&fleet, &second.sandbox).await, before);
+    lab(&fleet).control.clear_faults();
     assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
     fleet.stop().await;
@@ -278,7 +277,7 @@ async fn t22_who_goes_away_while_it_waits_to_look_leaves_nothing_behind() {
     }
     let last = names.pop().unwrap();
     control.clear_calls();
-    control.fault(Fault::on("GetSandbox", Effect::Delay { millis: 4_000 }));
+    control.fault(Fault::on("GetSandbox", Effect::Hold));
     let asked = futures::future::join_all(names.iter().map(|name| fleet.ask(name, REBUILD)));
     let one_more = async {
         until("all of them at their look", || async {
@@ -286,7 +285,6 @@ async fn t22_who_goes_away_while_it_waits_to_look_leaves_nothing_behind() {
             (looks == AT_ONCE).then_some(())
         })
         .await;
-        control.clear_faults();
         let mut request = tonic::Request::new(pb::RecoverSandboxRequest {
             name: last.clone(),
             path: REBUILD.into(),
@@ -296,6 +294,7 @@ async fn t22_who_goes_away_while_it_waits_to_look_leaves_nothing_behind() {
         let gone = fleet.recovery.clone().recover_sandbox(request).await.unwrap_err();
         assert_eq!(gone.code(), Code::DeadlineExceeded, "{gone:?}");
         assert!(!control.calls().iter().any(|call| call.name == format!("s{AT_ONCE}")));
+        control.clear_faults();
     };
     let (answers, ()) = futures::future::join(asked, one_more).await;
     for answer in answers {

@@ -169,10 +169,11 @@ in_both_dialects! {
         let control = &fleet.gateway("lab").control;
         let name = lost(&fleet, "lab", "coder", &seed()).await;
         // The gateway says no more once it has taken the create.
-        control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 200 }));
+        control.fault(Fault::on("CreateSandbox", Effect::Hold));
         let accepted = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
         let create = |call: &salvor_devgateway::Call| call.method == "CreateSandbox";
         assert!(control.wait_for_call(create, PATIENCE).await.is_some());
+        control.clear_faults();
         control.fault(Fault::fail("GetSandbox", tonic::Code::Unavailable, "away"));
         let recovery = fleet.wait(&accepted.name).await.unwrap();
         assert_eq!(recovery.state(), State::Parked, "{recovery:#?}");

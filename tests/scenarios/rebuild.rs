@@ -316,10 +316,11 @@ async fn t08_rules_that_change_after_the_delete_do_not_strand_it() {
 async fn t08_a_stranger_that_takes_the_name_after_the_delete_is_left_alone() {
     let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 400 }).times(1));
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).times(1));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     got(&fleet, "CreateSandbox").await;
     let stranger = lab(&fleet).user.create("coder", &crate::support::seed()).await.unwrap();
+    control.clear_faults();
     let parked = reaches(&fleet, &open.name, State::Parked).await;
     assert_eq!(parked.failure.unwrap().reason, "NAME_TAKEN_BY_STRANGER");
     assert_eq!(control.sandbox("coder").unwrap().id, stranger);

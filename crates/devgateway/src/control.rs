@@ -192,7 +192,7 @@ impl Control {
         self.core.faults.all()
     }
 
-    /// Clears every fault. Calls that already hang stay hanging.
+    /// Clears every fault, and serves the calls that are held. Calls that already hang stay hanging.
     pub fn clear_faults(&self) {
         self.core.faults.clear();
     }

@@ -178,6 +178,9 @@ impl Core {
 
 async fn run<T>(plan: Plan, effect: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::time::sleep(plan.delay).await;
+    if let Some(held) = plan.held {
+        held.released().await;
+    }
     match plan.failure {
         Some(Failure::Refused(refusal)) => Err(refusal),
         Some(Failure::ReplyLost) => {

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tonic::Code;
 
 use crate::calls::Intent;
@@ -42,6 +43,8 @@ pub enum Effect {
         /// Milliseconds.
         millis: u64,
     },
+    /// Serve it once the faults are cleared.
+    Hold,
     /// Another client replaces the sandbox by a stranger of its name right before it is served.
     ReplaceFirst,
     /// Never answer and do nothing: the client's deadline decides.
@@ -71,15 +74,22 @@ pub enum Effect {
 #[derive(Default)]
 pub(crate) struct Faults {
     set: Mutex<Vec<Fault>>,
+    /// Changes when they are cleared, which lets go of the calls that are held.
+    cleared: watch::Sender<()>,
 }
 
 /// What the faults make of one call.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) delay: Duration,
+    pub(crate) held: Option<Held>,
     pub(crate) replace: bool,
     pub(crate) failure: Option<Failure>,
 }
+
+/// A call that waits for the faults to be cleared.
+#[derive(Debug)]
+pub(crate) struct Held(watch::Receiver<()>);
 
 /// How a call does not come to its answer.
 #[derive(Debug)]
@@ -129,6 +139,7 @@ impl Effect {
         match self {
             Self::Fail { .. }
             | Self::Delay { .. }
+            | Self::Hold
             | Self::ReplaceFirst
             | Self::Drop
             | Self::LoseReply
@@ -140,6 +151,11 @@ impl Effect {
             | Self::CutInput { .. } => true,
         }
     }
+
+    /// What is no failure makes a call later, or adds to it.
+    fn is_failure(&self) -> bool {
+        !matches!(self, Self::Delay { .. } | Self::Hold | Self::ReplaceFirst)
+    }
 }
 
 // === impl Faults ===
@@ -150,7 +166,9 @@ impl Faults {
     }
 
     pub(crate) fn clear(&self) {
-        lock(&self.set).clear();
+        let mut set = lock(&self.set);
+        set.clear();
+        self.cleared.send_replace(());
     }
 
     pub(crate) fn all(&self) -> Vec<Fault> {
@@ -167,13 +185,14 @@ impl Faults {
                 continue;
             }
             // One failure at a time, so that `times` counts calls.
-            if plan.failure.is_some()
-                && !matches!(fault.effect, Effect::Delay { .. } | Effect::ReplaceFirst)
-            {
+            if plan.failure.is_some() && fault.effect.is_failure() {
                 continue;
             }
             fault.use_up();
             plan.add(&fault.effect);
+            if fault.effect == Effect::Hold {
+                plan.held = Some(Held(self.cleared.subscribe()));
+            }
         }
         set.retain(|fault| fault.times != Some(0));
         plan
@@ -227,7 +246,8 @@ impl Plan {
             Effect::Drop => self.failure = Some(Failure::Dropped),
             Effect::LoseReply => self.failure = Some(Failure::ReplyLost),
             Effect::HangAfter => self.failure = Some(Failure::HungAfter),
-            Effect::OmitFromList
+            Effect::Hold
+            | Effect::OmitFromList
             | Effect::ListTwice
             | Effect::OmitSpec
             | Effect::MisreportExit
@@ -236,8 +256,20 @@ impl Plan {
     }
 }
 
+// === impl Held ===
+
+impl Held {
+    /// Resolves once the faults have been cleared, or can be no more.
+    pub(crate) async fn released(mut self) {
+        // Nobody is left who could clear them: let go, too.
+        let _ = self.0.changed().await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     fn intent(method: &'static str, name: &str) -> Intent {
@@ -254,6 +286,19 @@ mod tests {
         assert!(faults.plan(&intent("GetSandbox", "a")).failure.is_some());
         assert!(faults.plan(&intent("GetSandbox", "a")).failure.is_none());
         assert!(faults.all().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_goes_on_when_the_faults_are_cleared() {
+        let faults = Faults::default();
+        faults.add(Fault::on("CreateSandbox", Effect::Hold).times(1));
+        let held = faults.plan(&intent("CreateSandbox", "a")).held.unwrap();
+        assert!(faults.all().is_empty());
+        assert!(faults.plan(&intent("CreateSandbox", "a")).held.is_none());
+        let mut released = Box::pin(held.released());
+        assert!(timeout(Duration::ZERO, &mut released).await.is_err());
+        faults.clear();
+        released.await;
     }
 
     #[test]

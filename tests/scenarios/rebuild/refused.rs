@@ -168,7 +168,7 @@ async fn t11_cancelled_while_it_is_read_it_goes_back() {
     let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
     let before = recorded(&fleet, &name).await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("ExecSandbox", Effect::Delay { millis: 400 }).times(2));
+    control.fault(Fault::on("ExecSandbox", Effect::Hold));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     until("its reading", || async {
         (recovery(&fleet, &open.name).await.phase == "saving").then_some(())
@@ -176,6 +176,7 @@ async fn t11_cancelled_while_it_is_read_it_goes_back() {
     .await;
     let request = pb::CancelRecoveryRequest { name: open.name.clone() };
     fleet.recovery.clone().cancel_recovery(request).await.unwrap();
+    control.clear_faults();
     let ended = fleet.wait(&open.name).await.unwrap();
     assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
     is_untouched(&fleet, &name, &before, &tree).await;

@@ -193,12 +193,13 @@ async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
     let way = scene.by_a_way().await;
     let process = scene.begin(None).await;
     let control = scene.fleet.gateway("lab").control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).for_sandbox(VICTIM));
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).for_sandbox(VICTIM));
     scene.ask().await.unwrap();
     let asked = control
         .wait_for_call(|call| call.seq >= before.calls && call.method == "CreateSandbox", PATIENCE);
     assert!(asked.await.is_some());
     way.cut();
+    control.clear_faults();
     process.logged("the journal cannot be used").await;
     way.mend();
     let recovery = until("an end", || async {
@@ -250,7 +251,7 @@ async fn t19_of_ten_at_once_at_three_orchestrators_one_runs_and_nine_are_told_wh
     let mut trio = Box::pin(Trio::open(Case::Stale, None)).await;
     trio.ask_any();
     let control = trio.scene.fleet.gateway("lab").control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::Delay { millis: 700 }).for_sandbox(VICTIM));
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).for_sandbox(VICTIM));
     let fleet: &Fleet = &trio.scene.fleet;
     let asked = (0..10).map(|_| fleet.ask(&trio.scene.name, pb::RecoveryPath::Rebuild));
     let (accepted, refused): (Vec<_>, Vec<_>) =
@@ -262,6 +263,7 @@ async fn t19_of_ten_at_once_at_three_orchestrators_one_runs_and_nine_are_told_wh
         .collect();
     let one = accepted.into_iter().next().unwrap().unwrap().recovery.unwrap().name;
     assert_eq!(holders.into_iter().collect::<Vec<_>>(), [one]);
+    control.clear_faults();
     let recovery = trio.scene.ended().await;
     verify(&trio.scene, &trio.before, &recovery, "ten at once").await;
     trio.stop().await;
@@ -313,7 +315,7 @@ async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {
     let mut trio = Box::pin(Trio::open(Case::Rebuild, None)).await;
     let control = trio.scene.fleet.gateway("lab").control.clone();
     // Until the snapshot is there, there is a way back.
-    control.fault(Fault::on("ExecSandbox", Effect::Delay { millis: 1_000 }));
+    control.fault(Fault::on("ExecSandbox", Effect::Hold));
     trio.scene.ask().await.unwrap();
     let open = trio.scene.recoveries().await.remove(0);
     trio.orchestrators.rotate_left(1);
@@ -326,6 +328,7 @@ async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {
         async move { recovery.cancel_recovery(request).await.ok() }
     })
     .await;
+    control.clear_faults();
     let ended = trio.scene.fleet.wait(&open.name).await.unwrap();
     assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
     assert_eq!(ended.failure.unwrap().reason, "CANCELLED");
