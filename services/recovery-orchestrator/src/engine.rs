@@ -15,7 +15,7 @@ mod stranded;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -44,7 +44,7 @@ use crate::{
     journal::{Found, Header, Journal, Row, Stored},
     obstacle::Obstacle,
     ports::{Lease, Progress},
-    runner::{self, Run, Stopped},
+    runner::{self, Cancel, Run, Stopped},
     words::NextStep,
 };
 
@@ -89,7 +89,7 @@ struct Work {
 /// What others may know of, and say to, a recovery at work here.
 #[derive(Debug, Clone)]
 struct AtWork {
-    cancel: Arc<AtomicBool>,
+    cancel: Cancel,
     progress: Progress,
 }
 
@@ -199,7 +199,7 @@ impl Engine {
         if running.contains_key(name) {
             return None;
         }
-        let at_work = AtWork { cancel: Arc::default(), progress: Progress::new(None) };
+        let at_work = AtWork { cancel: Cancel::default(), progress: Progress::new(None) };
         running.insert(name.clone(), at_work.clone());
         Some(Place { inner: Arc::clone(&self.inner), name: name.clone(), at_work })
     }
@@ -238,7 +238,7 @@ impl Engine {
                 lease,
                 stopping,
                 fenced: CancellationToken::new(),
-                cancel: Arc::clone(&place.at_work.cancel),
+                cancel: place.at_work.cancel.clone(),
                 rows: Mutex::new(rows),
                 progress: place.at_work.progress.clone(),
             };
@@ -278,12 +278,13 @@ impl Engine {
         }
     }
 
-    /// Runs once there is room for one more at work.
+    /// Runs once there is room for one more at work. What is asked to go back does not wait for it.
     async fn in_turn(&self, run: &Run) -> Result<Stopped, Error> {
         let slot = tokio::select! {
             biased;
             () = run.stopping.cancelled() => return Ok(Stopped::Handed),
-            slot = self.inner.slots.acquire() => slot,
+            slot = self.inner.slots.acquire() => slot.ok(),
+            () = run.cancel.asked() => None,
         };
         let stopped = drive(run).await;
         drop(slot);

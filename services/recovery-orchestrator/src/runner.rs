@@ -4,10 +4,7 @@
 //! between steps when it is told to, and at once when its lease is lost: what an effect came to is then found out by whoever
 //! goes on.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use salvor_core::{
     Approved, EffectKind, Permit,
@@ -17,6 +14,7 @@ use salvor_core::{
 };
 use salvor_proto::{Error, error::Code};
 use salvor_runtime::{database::at_once, telemetry::attr};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info, info_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -45,12 +43,16 @@ pub struct Run {
     /// The lease is lost: stop at once.
     pub fenced: CancellationToken,
     /// Somebody asked to go back.
-    pub cancel: Arc<AtomicBool>,
+    pub cancel: Cancel,
     /// The events so far.
     pub rows: Mutex<Vec<Row>>,
     /// How far the step in hand is, if it is one that takes long. For showing only.
     pub progress: Progress,
 }
+
+/// Whether somebody asked a recovery to go back. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Cancel(Arc<watch::Sender<bool>>);
 
 /// What performing a step came to.
 #[derive(Debug)]
@@ -99,7 +101,7 @@ pub async fn run<S: Perform>(run: &Run) -> Result<Stopped, Error> {
         if run.stopping.is_cancelled() || run.fenced.is_cancelled() {
             return Ok(Stopped::Handed);
         }
-        if run.cancel.swap(false, Ordering::SeqCst) {
+        if run.cancel.take() {
             state = go_back::<S>(run, state).await?;
         }
         let (step, back) = match S::next(&state) {
@@ -125,6 +127,24 @@ async fn go_back<S: Saga>(run: &Run, mut state: S::State) -> Result<S::State, Er
         state = record::<S>(run, state, S::cancelled()).await?;
     }
     Ok(state)
+}
+
+impl Cancel {
+    /// Asks it.
+    pub fn ask(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Resolves while it is asked. Dropped, it has changed nothing.
+    pub async fn asked(&self) {
+        // The sender is here: it cannot fail.
+        let _ = self.0.subscribe().wait_for(|asked| *asked).await;
+    }
+
+    /// Whether it was asked, which is answered once.
+    fn take(&self) -> bool {
+        self.0.send_if_modified(std::mem::take)
+    }
 }
 
 enum Stepped<T> {

@@ -1,10 +1,6 @@
 //! Asking a recovery to go back, whoever has it at work.
 
-use std::{
-    convert::Infallible,
-    sync::{PoisonError, atomic::Ordering},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::PoisonError, time::Duration};
 
 use salvor_core::id::RecoveryName;
 use salvor_proto::{Error, error::Code};
@@ -54,7 +50,7 @@ impl Engine {
     fn tell_to_cancel(&self, name: &RecoveryName) -> bool {
         let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(at_work) = running.get(name) else { return false };
-        at_work.cancel.store(true, Ordering::SeqCst);
+        at_work.cancel.ask();
         true
     }
 
@@ -65,7 +61,7 @@ impl Engine {
             waiting.begin();
             match self.journal().is_asked_to_cancel(run.name()).await {
                 Ok(true) => {
-                    run.cancel.store(true, Ordering::SeqCst);
+                    run.cancel.ask();
                     break;
                 }
                 Ok(false) => {}

@@ -1,6 +1,6 @@
 //! Taking up what is open and not at work here.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use salvor_core::{
     Approved, SagaKind,
@@ -135,8 +135,9 @@ impl Engine {
         }
         let header = stored.header;
         let Some(place) = self.place(&header.name).await? else { return Ok(()) };
-        let cancel = cancel || self.journal().is_asked_to_cancel(&header.name).await?;
-        place.at_work.cancel.store(cancel, Ordering::SeqCst);
+        if cancel || self.journal().is_asked_to_cancel(&header.name).await? {
+            place.at_work.cancel.ask();
+        }
         let approved = Approved::new(header.plan.clone()).map_err(|error| {
             let message = format!("{}: {error}; its journal is not touched", header.name);
             Error::new(Code::DataLoss, "PLAN_NOT_APPROVED", message)
