@@ -147,6 +147,17 @@ impl Database {
         self.location.is_shared().then_some(clock)
     }
 
+    /// A column of text as the bytes that are stored, under the column's own name, as an SQL expression. What a damaged file holds
+    /// need not be UTF-8, and asked for as text it fails all rows of an answer, not its own alone.
+    pub fn stored(&self, column: &str) -> String {
+        let name = column.rsplit('.').next().unwrap_or(column);
+        if self.location.is_shared() {
+            format!("convert_to({column}, 'UTF8') AS {name}")
+        } else {
+            format!("CAST({column} AS BLOB) AS {name}")
+        }
+    }
+
     /// Closes all connections, once what holds them has ended; a file's write-ahead log is folded in.
     pub async fn close(&self) {
         self.readers.close().await;

@@ -10,7 +10,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Row as _, any::AnyRow};
 
-use super::{Header, Journal, RecoveryFilter, Row, Stored, Untouched, schema, storage, unsigned};
+use super::{
+    Header, Journal, RecoveryFilter, Row, Stored, Untouched, read::stored_text, schema, storage,
+    unsigned,
+};
 
 /// A recovery, whatever this version makes of it.
 #[derive(Debug, Clone)]
@@ -56,8 +59,7 @@ impl Journal {
     /// # Errors
     /// The journal cannot be read, or not even whose recovery it is.
     pub async fn found(&self, name: &RecoveryName) -> Result<Option<Found>, Error> {
-        let sql = format!("{} WHERE name = $1", schema::SELECT_RECOVERY);
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let row = sqlx::query(sqlx::AssertSqlSafe(schema::recovery(&self.db)))
             .bind(name.as_str())
             .fetch_optional(self.db.readers())
             .await
@@ -91,7 +93,7 @@ impl Found {
         let number =
             |column: &str| row.try_get::<i64, _>(column).map_err(|e| storage(Untouched::All, &e));
         let (name, sandbox) = (RecoveryName(get("name")?), get("sandbox")?);
-        let (plan, evidence) = (get("plan")?, get("evidence")?);
+        let (plan, evidence) = (stored_text(row, "plan")?, stored_text(row, "evidence")?);
         let (request_id, traceparent) = (text("request_id")?, text("traceparent")?);
         let (created_ms, allowed) = (number("created_ms")?, number("allowed")?);
         let mut head = Sha256::new();

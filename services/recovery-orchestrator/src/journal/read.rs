@@ -63,8 +63,7 @@ pub struct StoredDecision {
 impl Journal {
     /// One recovery, whole.
     pub async fn recovery(&self, name: &RecoveryName) -> Result<Option<Stored>, Error> {
-        let sql = format!("{} WHERE name = $1", schema::SELECT_RECOVERY);
-        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let row = sqlx::query(sqlx::AssertSqlSafe(schema::recovery(&self.db)))
             .bind(name.as_str())
             .fetch_optional(self.db.readers())
             .await
@@ -151,7 +150,7 @@ impl Journal {
         filter: &RecoveryFilter,
         before: Option<&(u64, String)>,
     ) -> Result<Vec<AnyRow>, Error> {
-        let sql = schema::page(filter.open_only, filter.sandbox.is_some());
+        let sql = schema::page(&self.db, filter.open_only, filter.sandbox.is_some());
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(filter.sandbox.as_ref().map(ToString::to_string))
             // The newest ones are before the end of time.
@@ -184,7 +183,7 @@ impl Journal {
                     continue;
                 }
                 // Text, not values: a row that this version cannot read may name one, too.
-                let plan: String = row.try_get("plan").map_err(|e| storage(Untouched::All, &e))?;
+                let plan = stored_text(row, "plan")?;
                 named_in(&plan, &here, &mut found);
                 let of: String = row.try_get("sandbox").map_err(|e| storage(Untouched::All, &e))?;
                 if of != own {
@@ -235,7 +234,7 @@ impl Journal {
         of_one: bool,
         after: i64,
     ) -> Result<Vec<AnyRow>, Error> {
-        let sql = schema::decisions(of_one);
+        let sql = schema::decisions(&self.db, of_one);
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(&filter.parent)
             .bind(after)
@@ -251,7 +250,7 @@ impl Journal {
         if page.is_empty() {
             return Ok(events);
         }
-        let sql = schema::events(page.len());
+        let sql = schema::events(&self.db, page.len());
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).persistent(false);
         for row in page {
             query = query.bind(place(row)?.1);
@@ -265,7 +264,7 @@ impl Journal {
     }
 
     pub(super) async fn events(&self, name: &RecoveryName) -> Result<Vec<Row>, Error> {
-        let rows = sqlx::query(schema::SELECT_EVENTS)
+        let rows = sqlx::query(sqlx::AssertSqlSafe(schema::events(&self.db, 1)))
             .bind(name.as_str())
             .fetch_all(self.db.readers())
             .await
@@ -287,21 +286,26 @@ fn place(row: &AnyRow) -> Result<(u64, String), Error> {
 }
 
 pub(super) fn event(row: &AnyRow) -> Result<Row, Error> {
-    let read = || -> Result<Row, sqlx::Error> {
-        Ok(Row {
-            seq: row.try_get("seq")?,
-            at_ms: unsigned(row.try_get("at_ms")?),
-            event: row.try_get("event")?,
-            terminal: row.try_get::<i64, _>("terminal")? == 1,
-        })
-    };
-    read().map_err(|e| storage(Untouched::All, &e))
+    let number =
+        |column: &str| row.try_get::<i64, _>(column).map_err(|e| storage(Untouched::All, &e));
+    Ok(Row {
+        seq: number("seq")?,
+        at_ms: unsigned(number("at_ms")?),
+        event: stored_text(row, "event")?,
+        terminal: number("terminal")? == 1,
+    })
+}
+
+/// A JSON text as it is stored. Bytes that are no text become one that is no JSON.
+pub(super) fn stored_text(row: &AnyRow, column: &str) -> Result<String, Error> {
+    let bytes: Vec<u8> = row.try_get(column).map_err(|e| storage(Untouched::All, &e))?;
+    Ok(String::from_utf8(bytes)
+        .unwrap_or_else(|error| format!("no text: {}", String::from_utf8_lossy(error.as_bytes()))))
 }
 
 fn header(row: &AnyRow) -> Result<Header, Error> {
-    let get =
-        |column: &str| row.try_get::<String, _>(column).map_err(|e| storage(Untouched::All, &e));
-    let name = RecoveryName(get("name")?);
+    let name: String = row.try_get("name").map_err(|e| storage(Untouched::All, &e))?;
+    let name = RecoveryName(name);
     let damaged = |what: &str, error: &serde_json::Error| {
         tracing::error!(recovery = %name, what, %error, "a journal row cannot be read");
         Error::new(
@@ -310,9 +314,10 @@ fn header(row: &AnyRow) -> Result<Header, Error> {
             format!("{name}: its {what} cannot be read; other recoveries are not touched by that"),
         )
     };
-    let plan: Plan = serde_json::from_str(&get("plan")?).map_err(|e| damaged("plan", &e))?;
+    let (plan, evidence) = (stored_text(row, "plan")?, stored_text(row, "evidence")?);
+    let plan: Plan = serde_json::from_str(&plan).map_err(|e| damaged("plan", &e))?;
     let evidence: Evidence =
-        serde_json::from_str(&get("evidence")?).map_err(|e| damaged("evidence", &e))?;
+        serde_json::from_str(&evidence).map_err(|e| damaged("evidence", &e))?;
     Ok(Header {
         request_id: row.try_get("request_id").map_err(|e| storage(Untouched::All, &e))?,
         traceparent: row.try_get("traceparent").map_err(|e| storage(Untouched::All, &e))?,
@@ -325,7 +330,7 @@ fn header(row: &AnyRow) -> Result<Header, Error> {
 
 fn stored_decision(row: &AnyRow) -> Result<StoredDecision, Error> {
     let header = header(row)?;
-    let text: String = row.try_get("decision").map_err(|e| storage(Untouched::All, &e))?;
+    let text = stored_text(row, "decision")?;
     let decision = serde_json::from_str(&text).map_err(|error| {
         tracing::error!(recovery = %header.name, %error, "a decision cannot be read");
         Error::new(

@@ -23,13 +23,12 @@ impl Journal {
     ) -> Result<(), Error> {
         let failed = |error: sqlx::Error| storage(Untouched::Recovery, &error);
         let mut tx = self.db.begin().await.map_err(failed)?;
-        let sql = format!("{} WHERE name = $1", schema::SELECT_RECOVERY);
-        let header = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let header = sqlx::query(sqlx::AssertSqlSafe(schema::recovery(&self.db)))
             .bind(name.as_str())
             .fetch_one(&mut *tx)
             .await
             .map_err(failed)?;
-        let rows = sqlx::query(schema::SELECT_EVENTS)
+        let rows = sqlx::query(sqlx::AssertSqlSafe(schema::events(&self.db, 1)))
             .bind(name.as_str())
             .fetch_all(&mut *tx)
             .await

@@ -1,6 +1,6 @@
 //! Tables and statements of the journal.
 
-use salvor_runtime::database::Migration;
+use salvor_runtime::database::{Database, Migration};
 
 macro_rules! migration {
     ($version:literal, $name:literal, $file:literal) => {
@@ -46,42 +46,52 @@ pub(super) const INSERT_EVENT: &str = "
 pub(super) const RAISE_FENCE: &str = "
     UPDATE recoveries SET fence = $2 WHERE name = $1 AND fence < $2";
 
-pub(super) const SELECT_RECOVERY: &str = "
-    SELECT name, sandbox, request_id, plan, evidence, traceparent, allowed, created_ms
-    FROM recoveries";
+fn recoveries(db: &Database) -> String {
+    format!(
+        "SELECT name, sandbox, request_id, {}, {}, traceparent, allowed, created_ms FROM recoveries",
+        db.stored("plan"),
+        db.stored("evidence")
+    )
+}
+
+pub(super) fn recovery(db: &Database) -> String {
+    format!("{} WHERE name = $1", recoveries(db))
+}
 
 /// Those before a place, the newest first: all, or those of one sandbox. Each walks an index of its own, from that place on.
-pub(super) fn page(open_only: bool, of_one: bool) -> String {
+pub(super) fn page(db: &Database, open_only: bool, of_one: bool) -> String {
     // Allowed, and without an end.
     let open = if open_only { "ended = 0" } else { "1 = 1" };
     let whose = if of_one { "sandbox = $1" } else { "$1 IS NULL" };
     format!(
-        "{SELECT_RECOVERY} WHERE {open} AND {whose} AND (created_ms, name) < ($2, $3)
-         ORDER BY created_ms DESC, name DESC LIMIT $4"
+        "{} WHERE {open} AND {whose} AND (created_ms, name) < ($2, $3)
+         ORDER BY created_ms DESC, name DESC LIMIT $4",
+        recoveries(db)
     )
 }
 
-pub(super) const SELECT_EVENTS: &str = "
-    SELECT seq, at_ms, event, terminal FROM journal WHERE recovery = $1 ORDER BY seq";
-
 /// Those of so many recoveries, each one's in order.
-pub(super) fn events(recoveries: usize) -> String {
+pub(super) fn events(db: &Database, recoveries: usize) -> String {
     let places: Vec<_> = (1..=recoveries).map(|place| format!("${place}")).collect();
     format!(
-        "SELECT recovery, seq, at_ms, event, terminal FROM journal WHERE recovery IN ({})
+        "SELECT recovery, seq, at_ms, {}, terminal FROM journal WHERE recovery IN ({})
          ORDER BY recovery, seq",
+        db.stored("event"),
         places.join(", ")
     )
 }
 
 /// Decisions of one recovery or of one sandbox (`$1`), after the row `$2`, refusals alone if `$3` is not 0, so many (`$4`).
-pub(super) fn decisions(of_one_recovery: bool) -> String {
+pub(super) fn decisions(db: &Database, of_one_recovery: bool) -> String {
     let column = if of_one_recovery { "d.recovery" } else { "d.sandbox" };
     format!(
-        "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, d.decision, d.span_id,
-                r.name, r.request_id, r.plan, r.evidence, r.traceparent, r.created_ms
+        "SELECT d.rowid AS row, d.recovery, d.idx, d.phase, {}, d.span_id,
+                r.name, r.request_id, {}, {}, r.traceparent, r.created_ms
          FROM decisions d JOIN recoveries r ON r.name = d.recovery
          WHERE {column} = $1 AND d.rowid > $2 AND ($3 = 0 OR d.allowed = 0)
-         ORDER BY d.rowid LIMIT $4"
+         ORDER BY d.rowid LIMIT $4",
+        db.stored("d.decision"),
+        db.stored("r.plan"),
+        db.stored("r.evidence")
     )
 }

@@ -392,12 +392,12 @@ async fn a_page_begins_in_an_index_however_deep_it_is() {
         (false, true, "recoveries_by_sandbox (sandbox=? AND created_ms<?)"),
         (true, false, "recoveries_open ((created_ms,name)<(?,?))"),
     ] {
-        let plan = format!("EXPLAIN QUERY PLAN {}", schema::page(open_only, of_one));
+        let plan = format!("EXPLAIN QUERY PLAN {}", schema::page(&journal.db, open_only, of_one));
         let rows = sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(journal.db.readers()).await;
         let step: String = sqlx::Row::get(&rows.unwrap()[0], 3);
         assert!(step.contains(search), "{step}");
     }
-    let plan = format!("EXPLAIN QUERY PLAN {}", schema::decisions(false));
+    let plan = format!("EXPLAIN QUERY PLAN {}", schema::decisions(&journal.db, false));
     let rows = sqlx::query(sqlx::AssertSqlSafe(plan)).fetch_all(journal.db.readers()).await;
     let steps: Vec<String> = rows.unwrap().iter().map(|row| sqlx::Row::get(row, 3)).collect();
     assert!(steps[0].contains("decisions_of_sandbox (sandbox=? AND rowid>?)"), "{steps:?}");
