@@ -5,7 +5,10 @@ use salvor_proto::{
     recovery::v1::{self as pb, recovery::State},
     registry::v1::{self as registry, posture},
 };
-use salvor_testkit::{Fleet, Options, wait::PATIENCE};
+use salvor_testkit::{
+    Fleet, Options,
+    wait::{PATIENCE, until},
+};
 use tonic::Code;
 
 use crate::{
@@ -271,10 +274,9 @@ async fn t20_a_rebind_does_not_take_a_record_from_a_parked_recovery() {
     let fleet = Fleet::start(options).await.unwrap();
     let (name, _) = lost(&fleet, "coder").await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::LoseReply).times(1));
+    control.fault(Fault::on("CreateSandbox", Effect::HangAfter).times(1));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
-    let answered = |call: &salvor_devgateway::Call| call.create.is_some() && call.outcome.is_some();
-    assert!(control.wait_for_call(answered, PATIENCE).await.is_some());
+    until("it is made", || async { control.sandbox("coder").map(drop) }).await;
     control.down(Restart::Killed).await.unwrap();
     reaches(&fleet, &open.name, State::Parked).await;
     let before = recorded(&fleet, &name).await;

@@ -154,7 +154,7 @@ in_both_dialects! {
 
     /// What time alone may lift says when to ask again, and is refused only when there is no time left to wait.
     async fn t25_a_hold_says_when_to_ask_again(dialect: Dialect) {
-        let settle = Duration::from_secs(2);
+        let settle = Duration::from_secs(5);
         let options = Options { gateways: vec![("lab", dialect)], settle, ..Options::default() };
         let fleet = Fleet::start(options).await.unwrap();
         let name = lost(&fleet, "lab", "coder", &seed()).await;

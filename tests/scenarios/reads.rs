@@ -119,9 +119,9 @@ async fn every_state(fleet: &Fleet) -> Vec<(String, Verdict)> {
     states
 }
 
-/// Begins a recovery whose create is never answered.
+/// Begins a recovery whose create is not answered until the faults are cleared.
 async fn hang(fleet: &Fleet, control: &Control, name: &str) {
-    control.fault(Fault::on("CreateSandbox", Effect::Drop).times(1));
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).times(1));
     fleet.ask(name, REBUILD).await.unwrap();
     let create =
         |call: &salvor_devgateway::Call| call.method == "CreateSandbox" && call.outcome.is_none();
@@ -131,9 +131,10 @@ async fn hang(fleet: &Fleet, control: &Control, name: &str) {
 in_both_dialects! {
     async fn t20_no_read_and_no_dry_run_changes_anything_in_any_state(dialect: Dialect) {
         let gateways = vec![("lab", dialect), ("dark", dialect)];
-        // Long leases, so that the recovery at work renews nothing while it is looked at.
-        let lease_ttl = Duration::from_mins(5);
-        let fleet = Fleet::start(Options { gateways, lease_ttl, ..Options::default() }).await.unwrap();
+        // Long, so that the recovery at work renews no lease and tries nothing again while it is looked at.
+        let (lease_ttl, mutation_timeout) = (Duration::from_mins(5), Duration::from_mins(5));
+        let options = Options { gateways, lease_ttl, mutation_timeout, ..Options::default() };
+        let fleet = Fleet::start(options).await.unwrap();
         let states = every_state(&fleet).await;
         for (name, expected) in &states {
             until("the expected verdict", || async {
@@ -153,6 +154,7 @@ in_both_dialects! {
         for (name, expected) in &states {
             assert_eq!(verdict(&fleet, name).await.verdict(), *expected, "{name}");
         }
+        fleet.gateway("lab").control.clear_faults();
         fleet.stop().await;
     }
 

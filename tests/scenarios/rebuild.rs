@@ -381,6 +381,8 @@ async fn t16_what_is_written_after_a_delete_that_never_came_is_not_lost() {
 #[tokio::test]
 async fn t19_ten_at_once_are_one() {
     let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Hold));
     let asked = futures::future::join_all((0..10).map(|_| fleet.ask(&name, REBUILD))).await;
     let (taken, refused): (Vec<_>, Vec<_>) = asked.into_iter().partition(Result::is_ok);
     assert_eq!(taken.len(), 1, "{taken:#?}");
@@ -388,6 +390,7 @@ async fn t19_ten_at_once_are_one() {
     for status in refused.into_iter().map(Result::unwrap_err) {
         assert!(status.message().contains(&open.name), "it names the holder: {status}");
     }
+    control.clear_faults();
     let ended = fleet.wait(&open.name).await.unwrap();
     is_as_it_was(&fleet, &name, &ended, &tree).await;
     assert_eq!(mutations(&fleet), DELETE_AND_CREATE);

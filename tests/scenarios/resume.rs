@@ -20,7 +20,7 @@ use crate::{
 
 /// The adapter gives up on an unanswered mutation soon.
 fn impatient(dialect: Dialect) -> Options {
-    Options { mutation_timeout: Duration::from_secs(1), ..on(dialect) }
+    Options { mutation_timeout: Duration::from_secs(2), ..on(dialect) }
 }
 
 pub(crate) async fn cancel(fleet: &Fleet, name: &str) -> Result<pb::Recovery, tonic::Status> {
@@ -213,9 +213,8 @@ async fn t17_the_registry_restarted_meanwhile_changes_nothing() {
 
 /// Created, and before it has said so the gateway is away, for longer than the recovery looks.
 pub(crate) async fn parked(park_retry: Duration) -> (Fleet, String, pb::Recovery) {
-    let undetermined_timeout = Duration::from_millis(300);
-    let ready_timeout = Duration::from_millis(600);
-    let options = Options { park_retry, undetermined_timeout, ready_timeout, ..on(Dialect::V0_0) };
+    let undetermined_timeout = Duration::from_secs(1);
+    let options = Options { park_retry, undetermined_timeout, ..on(Dialect::V0_0) };
     let fleet = Fleet::start(options).await.unwrap();
     let (name, _) = lost(&fleet, "coder").await;
     let control = lab(&fleet).control.clone();

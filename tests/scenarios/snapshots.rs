@@ -381,12 +381,14 @@ async fn tried_long_ago(fleet: &Fleet, name: &str) {
 
 #[tokio::test]
 async fn t02_what_is_due_is_taken_without_being_asked_for() {
-    let schedule = Duration::from_millis(50);
-    let fleet = Fleet::start(Options { schedule, ..options() }).await.unwrap();
+    let mut fleet = Fleet::start(options()).await.unwrap();
     let hourly =
         registry::SnapshotRules { interval: Some(duration(Duration::from_hours(1))), ..rules() };
     let (name, _) = given(&fleet, hourly).await;
     tried_long_ago(&fleet, &name).await;
+    let schedule = Duration::from_millis(50);
+    let scheduled = fleet.restart_orchestrator_with(|options| options.schedule = schedule);
+    scheduled.await.unwrap();
     let status = until("a scheduled snapshot", || async {
         let status = fleet.record(&name).await.unwrap().snapshot_status?;
         (!status.last_complete.is_empty()).then_some(status)

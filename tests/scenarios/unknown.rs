@@ -16,7 +16,7 @@ use salvor_testkit::{
 use tonic::Code;
 
 use crate::{
-    support::{AUTO, REBUILD, seed},
+    support::{AUTO, REBUILD, reason, seed},
     witness::{
         Witness, healthy, in_both_dialects, lose, lost, refused, register, reregister, start,
         verdict,
@@ -125,6 +125,12 @@ in_both_dialects! {
         let lab = &fleet.gateway("lab").control;
         let before = Witness::of(&fleet, &[&name]).await;
         lab.restart(Restart::EmptyStore).await.unwrap();
+        // The first answer may be that of the broken connection.
+        until("another gateway's answer", || async {
+            let status = fleet.ask(&name, REBUILD).await.unwrap_err();
+            (reason(&status) != "GATEWAY_UNAVAILABLE").then_some(())
+        })
+        .await;
         unknown(&fleet, &name, &before, "FOREIGN_GATEWAY").await;
         fleet.stop().await;
     }
@@ -133,7 +139,8 @@ in_both_dialects! {
 /// No answer at all, on two records so that both paths wait side by side.
 #[tokio::test]
 async fn t03_a_gateway_that_never_answers_is_a_deadline_exceeded() {
-    let fleet = fleet(Dialect::V0_0).await;
+    let read_timeout = Duration::from_secs(2);
+    let fleet = Fleet::start(Options { read_timeout, ..Options::default() }).await.unwrap();
     let one = lost(&fleet, "lab", "one", &seed()).await;
     let two = lost(&fleet, "lab", "two", &seed()).await;
     let lab = &fleet.gateway("lab").control;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use salvor_devgateway::{Dialect, Fault, user::Seed};
+use salvor_devgateway::{Dialect, Effect, Fault, user::Seed};
 use salvor_proto::recovery::v1::{self as pb, recovery::State};
 use salvor_testkit::{Fleet, Options, wait::PATIENCE};
 use tracing::{Instrument as _, info_span};
@@ -87,9 +87,11 @@ pub(crate) async fn resumed() -> Told {
     let name = lost(&fleet, "lab", "coder").await;
     let control = &fleet.gateway("lab").control;
     let asking = asked(&fleet, &name, pb::RecoveryPath::Rebuild);
+    control.fault(Fault::on("CreateSandbox", Effect::Hold));
     let silence = async {
         let create = control.wait_for_call(|call| call.method == "CreateSandbox", PATIENCE).await;
         assert!(create.is_some());
+        control.clear_faults();
         control.fault(Fault::fail("GetSandbox", tonic::Code::Unavailable, "away"));
         control.fault(Fault::fail("ListSandboxes", tonic::Code::Unavailable, "away"));
     };

@@ -87,9 +87,9 @@ impl Default for Options {
             observe_interval: Duration::ZERO,
             ready_timeout: Duration::from_secs(20),
             lease_ttl: Duration::from_secs(5),
-            park_retry: Duration::from_millis(300),
+            park_retry: Duration::from_secs(1),
             undetermined_timeout: Duration::from_secs(2),
-            read_timeout: Duration::from_secs(2),
+            read_timeout: Duration::from_secs(10),
             mutation_timeout: Duration::from_secs(10),
             max_running: 64,
             keep_recoveries: 100_000,
@@ -308,6 +308,18 @@ impl Fleet {
     /// # Errors
     /// It does not start.
     pub async fn restart_orchestrator(&mut self) -> Result<()> {
+        self.restart_orchestrator_with(|_| ()).await
+    }
+
+    /// [`restart_orchestrator`](Self::restart_orchestrator), with other options from here on.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn restart_orchestrator_with(
+        &mut self,
+        change: impl FnOnce(&mut Options),
+    ) -> Result<()> {
+        change(&mut self.options);
         if let Some(service) = self.orchestrator_service.take() {
             service.stop().await;
         }

@@ -54,7 +54,7 @@ async fn another_store_is_a_foreign_gateway_and_no_absence() {
             .unwrap();
         assert_eq!(pinned.store_id, store);
         wait_pinned(&mut target).await;
-        target.control().restart(Restart::EmptyStore).await.unwrap();
+        target.restart(Restart::EmptyStore).await;
         assert_ne!(target.control().store_id(), store);
         assert_eq!(reason(target.probe().await), UnknownReason::ForeignGateway);
         let unknown = target.unknown("coder").await;

@@ -117,7 +117,7 @@ async fn a_lost_sandbox_is_absent_and_any_doubt_makes_its_absence_younger() {
         let later = target.absent_since("coder").await;
         assert!(later > since, "an unknown in between");
         since = later;
-        target.control().restart(Restart::Killed).await.unwrap();
+        target.restart(Restart::Killed).await;
         target.control().set_version("0.0.999");
         if dialect == Dialect::V0_0 {
             assert!(target.absent_since("coder").await > since, "another version");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use prost::Message;
-use salvor_devgateway::{Config as DevConfig, Control, DevGateway, Dialect, Running};
+use salvor_devgateway::{Config as DevConfig, Control, DevGateway, Dialect, Restart, Running};
 use salvor_gateway_adapter::Config;
 use salvor_openshell_wire::v0_0 as wire;
 use salvor_proto::gateway::v1::effect::{Cause, Outcome};
@@ -18,6 +18,7 @@ use salvor_proto::registry::v1 as record;
 use salvor_proto::registry::v1::gateway_credentials::Method;
 use salvor_proto::registry::v1::{BearerToken, GatewayCredentials, MutualTls};
 use tempfile::TempDir;
+use tokio::time::Instant;
 use tonic::Status;
 
 use crate::bench::{Bench, PATIENCE};
@@ -135,6 +136,19 @@ impl Target {
         self.bench.client.probe_gateway(request).await.unwrap().into_inner().view.unwrap()
     }
 
+    /// Restarts the gateway, and waits until the adapter has left its broken connection.
+    pub(crate) async fn restart(&mut self, how: Restart) {
+        self.control().restart(how).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(State::Unknown(unknown)) = self.probe().await.state {
+            if unknown.reason() != UnknownReason::Unavailable {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{unknown:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn observe(&mut self, name: &str) -> View {
         self.observe_all(name, false).await.live.unwrap().view.unwrap()
     }
@@ -171,12 +185,12 @@ impl Target {
 
     /// Looks until the phase is there.
     pub(crate) async fn wait_phase(&mut self, name: &str, phase: Phase) -> Present {
-        let deadline = tokio::time::Instant::now() + 6 * PATIENCE;
+        let deadline = Instant::now() + 6 * PATIENCE;
         loop {
             let view = self.observe(name).await;
             match view {
                 View::Present(present) if present.phase() == phase => return present,
-                view => assert!(tokio::time::Instant::now() < deadline, "{name}: {view:?}"),
+                view => assert!(Instant::now() < deadline, "{name}: {view:?}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -21,8 +21,10 @@ use tokio::net::TcpListener;
 use crate::process::Process;
 
 pub(crate) const GATEWAY: &str = "gateways/lab";
-/// Long enough that whatever does not wait for its end is far sooner.
-pub(crate) const LEASE: Duration = Duration::from_secs(4);
+/// How long an adapter has a gateway to itself.
+const LEASE: Duration = Duration::from_secs(5);
+/// One that nobody waits for the end of.
+pub(crate) const LONG_LEASE: Duration = Duration::from_mins(5);
 
 /// See the module. Everything ends when it is dropped.
 pub(crate) struct Scene {
@@ -58,7 +60,11 @@ impl Scene {
 
     /// Starts an adapter of this id on its own data, anew or again.
     pub(crate) async fn adapter(&self, id: &str) -> Process {
-        Process::start(id, &self.url, &self.data(id), LEASE).await
+        self.adapter_for(id, LEASE).await
+    }
+
+    pub(crate) async fn adapter_for(&self, id: &str, lease: Duration) -> Process {
+        Process::start(id, &self.url, &self.data(id), lease).await
     }
 
     pub(crate) fn data(&self, id: &str) -> PathBuf {

@@ -162,7 +162,7 @@ async fn t02_a_start_up_that_overwrites_what_was_restored_is_named() {
 #[tokio::test]
 async fn t16_what_has_come_alive_since_its_loss_was_accepted_is_not_deleted() {
     let options =
-        Options { mutation_timeout: Duration::from_secs(2), ..with_snapshots(Dialect::V0_0) };
+        Options { mutation_timeout: Duration::from_secs(5), ..with_snapshots(Dialect::V0_0) };
     let (fleet, name, tree) = at_work(options).await;
     stop(&fleet, "coder").await;
     let plan = planned(&fleet, of_rebuild(&name)).await;

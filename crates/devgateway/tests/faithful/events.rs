@@ -10,7 +10,7 @@ use crate::{BOTH, Fixture, PATIENCE};
 #[tokio::test]
 async fn a_lost_container_passes_through_provisioning_and_is_forgotten() {
     for dialect in BOTH {
-        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.2).await;
+        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.6).await;
         let control = fixture.control();
         let id = fixture.ready("agent").await.id;
         control.lose("agent").await.unwrap();
@@ -33,7 +33,7 @@ async fn a_lost_container_passes_through_provisioning_and_is_forgotten() {
 #[tokio::test]
 async fn deleting_what_is_lost_removes_the_row_and_says_there_was_no_container() {
     for dialect in BOTH {
-        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.2).await;
+        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.6).await;
         fixture.ready("agent").await;
         fixture.control().lose("agent").await.unwrap();
         assert!(!fixture.client.delete("agent").await.unwrap());
@@ -141,7 +141,7 @@ async fn a_stranger_takes_the_name_with_another_id() {
 async fn a_stopped_sandbox_whose_container_is_gone_is_pruned_only_when_old() {
     for dialect in BOTH {
         // Slow enough that no sweep of its own comes in between.
-        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.2).await;
+        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.6).await;
         fixture.ready("agent").await;
         fixture.client.stop("agent").await.unwrap();
         let control = fixture.control();

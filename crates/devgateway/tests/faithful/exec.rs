@@ -106,7 +106,7 @@ async fn a_timeout_reports_124_and_kills_nothing() {
         let mut fixture = Fixture::new(dialect).await;
         fixture.ready("agent").await;
         let slow = request(&["sh", "-c", "echo begun; sleep 1000"]);
-        let slow = ExecSandboxRequest { timeout_seconds: 1, ..slow };
+        let slow = ExecSandboxRequest { timeout_seconds: 3, ..slow };
         let output = fixture.client.exec_as("agent", slow).await.unwrap();
         assert_eq!((&output.stdout[..], output.exit), (&b"begun\n"[..], Some(124)));
         let main_and_sleep = fixture.control().sandbox("agent").unwrap().processes;

@@ -1,7 +1,9 @@
 //! Misbehaviour on demand, and the log that tells what really arrived.
 
-use salvor_devgateway::{Dialect, Effect, Fault, Health, Phase};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
+
+use salvor_devgateway::{Call, Dialect, Effect, Fault, Health, Phase};
+use tokio::time::timeout;
 use tonic::{Code, Request};
 
 use crate::client::{Create, refusal, said};
@@ -38,14 +40,22 @@ async fn a_lost_reply_leaves_the_effect_behind() {
         assert!(control.wait_phase("agent", Phase::Ready, PATIENCE).await);
 
         control.fault(Fault::on("DeleteSandbox", Effect::HangAfter).times(1));
-        let call = fixture.client.delete("agent");
-        let cut = tokio::time::timeout(Duration::from_millis(300), call).await;
-        assert!(cut.is_err(), "no answer ever comes");
-        assert!(control.wait_absent("agent", PATIENCE).await);
+        {
+            let mut call = pin!(fixture.client.delete("agent"));
+            let done = control.wait_absent("agent", PATIENCE);
+            tokio::select! {
+                answer = &mut call => panic!("{answer:?}"),
+                done = done => assert!(done),
+            }
+            assert!(timeout(Duration::from_millis(100), call).await.is_err(), "no answer comes");
+        }
 
         control.fault(Fault::on("CreateSandbox", Effect::Drop).times(1));
-        let call = fixture.client.create("agent");
-        assert!(tokio::time::timeout(Duration::from_millis(100), call).await.is_err());
+        let creates = |call: &Call| call.method == "CreateSandbox" && call.outcome.is_none();
+        tokio::select! {
+            answer = fixture.client.create("agent") => panic!("{answer:?}"),
+            call = control.wait_for_call(creates, PATIENCE) => assert!(call.is_some()),
+        }
         assert!(control.sandbox("agent").is_none(), "nothing was done");
         let open: Vec<_> = control.mutating_calls().into_iter().map(|call| call.outcome).collect();
         assert_eq!(open, [Some(Code::Unavailable as i32), None, None]);

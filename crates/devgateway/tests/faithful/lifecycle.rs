@@ -10,7 +10,7 @@ use crate::{BOTH, Fixture, PATIENCE};
 #[tokio::test]
 async fn create_answers_before_the_container_exists_and_becomes_ready_step_by_step() {
     for dialect in BOTH {
-        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.5).await;
+        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 1.5).await;
         let control = fixture.control();
         let created = fixture.client.create("agent").await.unwrap();
         assert_eq!((created.phase, created.reason.as_str()), (1, "Starting"));

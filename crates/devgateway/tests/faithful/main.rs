@@ -21,10 +21,11 @@ mod only_v0_1;
 mod restart;
 mod transport;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use salvor_devgateway::{Config, Control, DevGateway, Dialect, Phase, Running};
+use salvor_devgateway::{Config, Control, DevGateway, Dialect, Phase, Restart, Running};
 use tempfile::TempDir;
+use tonic::Code;
 
 use client::Client;
 
@@ -55,6 +56,16 @@ impl Fixture {
 
     fn control(&self) -> Control {
         self.running.control()
+    }
+
+    /// Restarts the gateway, and waits until the client has left its broken connection.
+    async fn restart(&mut self, how: Restart) {
+        self.control().restart(how).await.unwrap();
+        let begun = Instant::now();
+        while self.client.store_id().await.is_err_and(|status| status.code() == Code::Unavailable) {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A sandbox that is ready.

@@ -35,9 +35,9 @@ async fn a_graceful_restart_keeps_ids_and_files_and_starts_new_instances() {
 #[tokio::test]
 async fn after_a_kill_the_same_instances_come_back_through_provisioning() {
     for dialect in BOTH {
-        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.2).await;
+        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.6).await;
         let before = fixture.ready("agent").await;
-        fixture.control().restart(Restart::Killed).await.unwrap();
+        fixture.restart(Restart::Killed).await;
         let waiting = fixture.client.get("agent").await.unwrap();
         assert_eq!((waiting.phase, waiting.reason.as_str()), (1, "SupervisorNotConnected"));
         let after = fixture.wait_phase("agent", Phase::Ready).await;
@@ -52,7 +52,7 @@ async fn an_emptied_store_has_another_identity_and_knows_nobody() {
         let before = fixture.ready("agent").await;
         let store = fixture.client.store_id().await.unwrap();
         let control = fixture.control();
-        control.restart(Restart::EmptyStore).await.unwrap();
+        fixture.restart(Restart::EmptyStore).await;
         assert_ne!(fixture.client.store_id().await.unwrap(), store);
         assert_eq!(fixture.client.list("").await.unwrap(), Vec::<String>::new());
         assert_eq!(refusal(fixture.client.get("agent").await).0, Code::NotFound);
@@ -63,11 +63,11 @@ async fn an_emptied_store_has_another_identity_and_knows_nobody() {
 #[tokio::test]
 async fn a_container_lost_while_nobody_looked_is_an_error_until_it_is_pruned() {
     for dialect in BOTH {
-        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.2).await;
+        let mut fixture = Fixture::with(dialect, |config| config.time_scale = 0.6).await;
         fixture.ready("agent").await;
         let control = fixture.control();
         let how = Restart::WithoutContainers(vec!["agent".to_owned()]);
-        control.restart(how).await.unwrap();
+        fixture.restart(how).await;
         let seen = fixture.client.get("agent").await.unwrap();
         assert_eq!((seen.phase, seen.reason.as_str()), (3, "BackendResourceMissing"));
         control.sweep();

@@ -25,8 +25,10 @@ async fn the_server_bounds_a_call_and_says_that_it_may_have_taken_effect() {
 
 #[tokio::test]
 async fn a_stream_outlives_the_timeout_of_a_call() {
-    let server = serve(Limits { timeout: SHORT, ..Limits::default() }).await;
-    let channel = channel::connect_lazy(&server.endpoint().with_timeout(SHORT)).unwrap();
+    // It must be enough to begin the stream.
+    let timeout = Duration::from_secs(1);
+    let server = serve(Limits { timeout, ..Limits::default() }).await;
+    let channel = channel::connect_lazy(&server.endpoint().with_timeout(timeout)).unwrap();
     let mut client = tonic_health::pb::health_client::HealthClient::new(channel.clone());
     let mut stream = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     stream.message().await.unwrap().unwrap();

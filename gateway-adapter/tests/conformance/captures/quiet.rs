@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use salvor_devgateway::Dialect;
 use salvor_proto::gateway::v1::*;
@@ -17,8 +18,11 @@ fn sh(command: &str) -> Vec<String> {
     ["/bin/sh", "-c", command].map(str::to_owned).to_vec()
 }
 
-fn hooked(before: &str, after: &str, ms: i32) -> SnapshotRules {
-    let timeout = prost_types::Duration { seconds: 0, nanos: ms * 1_000_000 };
+/// Of hooks that are to end.
+const LONG: Duration = Duration::from_secs(30);
+
+fn hooked(before: &str, after: &str, timeout: Duration) -> SnapshotRules {
+    let timeout = prost_types::Duration::try_from(timeout).unwrap();
     let hooks = QuiesceHooks { before: sh(before), after: sh(after), timeout: Some(timeout) };
     SnapshotRules { quiesce: Some(hooks), ..rules(&["/sandbox/work"]) }
 }
@@ -30,7 +34,7 @@ async fn hooks_stand_around_the_reading() {
         lab.write("work/file", "x");
         let before = "echo state >/sandbox/work/dumped";
         let after = "rm /sandbox/work/dumped; touch /sandbox/after";
-        let snapshot = lab.take(hooked(before, after, 900)).await;
+        let snapshot = lab.take(hooked(before, after, LONG)).await;
         complete(&snapshot);
         assert_eq!(coverage(&snapshot).files, 2, "what the hook wrote is in it");
         assert!(!lab.root.join("work/dumped").exists() && lab.root.join("after").exists());
@@ -42,12 +46,12 @@ async fn a_hook_that_fails_or_hangs_is_noted_and_its_end_is_run() {
     let mut lab = Lab::new(Dialect::V0_1).await;
     lab.write("work/file", "x");
     let after = "echo >>/sandbox/after";
-    for (before, after, ms, says) in [
-        ("echo secret >&2; exit 3", after, 900, "ended with 3"),
-        ("exec sleep 60", after, 50, "did not end within"),
-        ("true", "echo >>/sandbox/after; exit 4", 900, "after reading ended with 4"),
+    for (before, after, timeout, says) in [
+        ("echo secret >&2; exit 3", after, LONG, "ended with 3"),
+        ("exec sleep 60", after, Duration::from_millis(50), "did not end within"),
+        ("true", "echo >>/sandbox/after; exit 4", LONG, "after reading ended with 4"),
     ] {
-        let snapshot = lab.take(hooked(before, after, ms)).await;
+        let snapshot = lab.take(hooked(before, after, timeout)).await;
         assert_eq!(issues(&snapshot), [("/bin/sh", "HOOK_FAILED")]);
         let detail = &coverage(&snapshot).issues[0].detail;
         assert!(detail.contains(says) && !detail.contains("secret"), "{detail}");
@@ -62,7 +66,7 @@ async fn a_cancelled_capture_undoes_what_it_began_and_keeps_nothing() {
     lab.write("work/file", "x");
     let reading = lab.root.join("reading").display().to_string();
     lab.before_reading(&format!("touch {reading}; exec sleep infinity"));
-    let mut request = lab.request(hooked("true", "touch /sandbox/after", 900));
+    let mut request = lab.request(hooked("true", "touch /sandbox/after", LONG));
     request.with_nonce = true;
     let begun = lab.begin(request).await.unwrap();
     lab.wait_file("reading").await;

@@ -17,21 +17,24 @@ const NAME: &str = "gateways/lab/workspaces/default/sandboxes/a";
 const UNKNOWN_FIELD: u32 = 900;
 
 async fn open_in(directory: &TempDir) -> Store {
+    open_with(directory, Options::default()).await
+}
+
+async fn open_with(directory: &TempDir, options: Options) -> Store {
     let keys = KeyRing::parse(&"ab".repeat(32)).unwrap();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp(1_000)));
     let file = Location::File(directory.path().join("registry.db"));
     let retention = Retention { revisions: 1_000, requests: 10 };
-    let options = Options {
-        busy_timeout: Duration::from_millis(20),
-        acquire_timeout: Duration::from_millis(500),
-        ..Options::default()
-    };
     Store::open_with(&file, keys, Some(clock), retention, options).await.unwrap()
 }
 
 async fn store() -> (Store, TempDir) {
+    store_with(Options::default()).await
+}
+
+async fn store_with(options: Options) -> (Store, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let store = open_in(&directory).await;
+    let store = open_with(&directory, options).await;
     let gateway = Gateway { name: "gateways/lab".into(), ..Gateway::default() };
     store.register(gateway, None).await.unwrap();
     (store, directory)
@@ -154,7 +157,8 @@ async fn a_full_disk_refuses_writes_changes_nothing_and_heals_when_there_is_room
 
 #[tokio::test]
 async fn a_database_held_by_another_process_is_busy_and_says_when_to_come_back() {
-    let (store, _directory) = store().await;
+    let busy_timeout = Duration::from_millis(20);
+    let (store, _directory) = store_with(Options { busy_timeout, ..Options::default() }).await;
     let path = format!("sqlite://{}", store.inner.database.location());
     let other = sqlx::SqlitePool::connect(&path).await.unwrap();
     let held = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
