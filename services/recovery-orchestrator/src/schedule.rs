@@ -126,6 +126,13 @@ struct Waiting {
     times: u32,
 }
 
+impl Waiting {
+    /// Nothing waits for longer than an interval, but by a clock that was ahead.
+    fn holds(&self, now: Timestamp, interval: Duration) -> bool {
+        now < self.until && self.until <= now.after(interval)
+    }
+}
+
 impl<F: Fleet> Schedule<F> {
     async fn run(self: Arc<Self>, stopping: CancellationToken) {
         loop {
@@ -166,7 +173,7 @@ impl<F: Fleet> Schedule<F> {
     fn has_its_turn(&self, candidate: &Candidate) -> bool {
         let Candidate { name, interval, written, tried } = candidate;
         let now = self.now();
-        if due(name, *interval, *written, *tried) > now {
+        if due(name, *interval, *written, *tried, now) > now {
             return false;
         }
         let state = self.state();
@@ -174,7 +181,7 @@ impl<F: Fleet> Schedule<F> {
         let busy = state.at_work.values().filter(|gateway| **gateway == owner).count();
         busy < self.settings.per_gateway.max(1)
             && !state.at_work.contains_key(name)
-            && state.waiting.get(name).is_none_or(|waiting| waiting.until <= now)
+            && state.waiting.get(name).is_none_or(|waiting| !waiting.holds(now, *interval))
     }
 
     fn begin(self: &Arc<Self>, candidate: Candidate, place: OwnedSemaphorePermit) {

@@ -2,13 +2,23 @@
 
 use std::time::Duration;
 
-use salvor_core::{Timestamp, name::RecordName, schedule::due};
+use salvor_core::{Timestamp, name::RecordName, schedule};
 
 const HOUR: Duration = Duration::from_hours(1);
 const HOUR_MS: u64 = 3_600_000;
 
 fn name(number: u32) -> RecordName {
     format!("gateways/lab/workspaces/default/sandboxes/s{number}").parse().unwrap()
+}
+
+/// As of the moment at which what is known was written.
+fn due(
+    name: &RecordName,
+    interval: Duration,
+    written: Timestamp,
+    tried: Option<Timestamp>,
+) -> Timestamp {
+    schedule::due(name, interval, written, tried, tried.unwrap_or(written))
 }
 
 #[test]
@@ -18,6 +28,19 @@ fn a_try_counts_whatever_came_of_it() {
         assert_eq!(next, Timestamp(tried + HOUR_MS));
     }
     assert_eq!(due(&name(1), HOUR, Timestamp(0), Some(Timestamp(u64::MAX))), Timestamp(u64::MAX));
+}
+
+/// A year ahead at the last try, or when the rules were written: nothing is put off by that.
+#[test]
+fn a_clock_that_was_ahead_puts_no_snapshot_off() {
+    let now = Timestamp(1_800_000_000_000);
+    let ahead = now.after(HOUR * 24 * 365);
+    assert_eq!(schedule::due(&name(1), HOUR, now, Some(ahead), now), now);
+    assert_eq!(schedule::due(&name(1), HOUR, ahead, None, now), now);
+    // Clocks of two hosts differ by a little, and then nothing is taken at once.
+    let little = now.after(Duration::from_secs(5));
+    assert_eq!(schedule::due(&name(1), HOUR, now, Some(little), now), little.after(HOUR));
+    assert!(schedule::due(&name(1), HOUR, little, None, now) >= little);
 }
 
 #[test]

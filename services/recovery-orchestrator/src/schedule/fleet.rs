@@ -49,7 +49,8 @@ impl Engine {
         let Some(Candidate { interval, written, tried, .. }) = candidate(&seen.record) else {
             return Ok(Turn::Taken);
         };
-        if due(name, interval, written, tried) > self.world().now() {
+        let now = self.world().now();
+        if due(name, interval, written, tried, now) > now {
             return Ok(Turn::Taken);
         }
         if path::verdict(&self.world().config.limits, &seen.evidence) != Verdict::Live {

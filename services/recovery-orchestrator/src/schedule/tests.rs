@@ -63,7 +63,8 @@ impl Fleet for Shared {
         let Self(records, clock) = self;
         let text = short(name);
         let tried = records.tried.lock().unwrap().get(&text).copied().flatten();
-        if due(name, HOUR, Timestamp(0), tried.map(Timestamp)) > Timestamp(clock.now_ms()) {
+        let now = Timestamp(clock.now_ms());
+        if due(name, HOUR, Timestamp(0), tried.map(Timestamp), now) > now {
             return Turn::Taken;
         }
         records.begun.lock().unwrap().push(text.clone());
@@ -178,6 +179,20 @@ async fn what_is_not_begun_waits_longer_each_time_and_harms_no_other() {
         bench.records.tried.lock().unwrap()["g/down"] > Some(ago(HOUR * 2)),
         "it gets its turn again"
     );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_puts_nothing_off() {
+    let bench = Bench::start(&[("g/a", Some(NOW)), ("g/down", Some(ago(HOUR)))], 2, 8);
+    bench.records.resting.lock().unwrap().insert("g/down".to_owned());
+    bench.records.finish.0.add_permits(1000);
+    bench.later(Duration::from_secs(1)).await;
+    assert_eq!(bench.begun(), ["g/down"]);
+    bench.records.resting.lock().unwrap().clear();
+    bench.clock.set(salvor_runtime::clock::Timestamp(ago(HOUR * 24 * 30)));
+    bench.later(Duration::from_secs(31)).await;
+    assert_eq!(bench.begun(), ["g/a", "g/down", "g/down"]);
     bench.end().await;
 }
 
