@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use salvor_devgateway::{Effect, Fault};
+use salvor_devgateway::{Dialect, Effect, Fault};
 use salvor_proto::{
     error::received,
     recovery::v1::{self as pb, recovery::State},
@@ -263,6 +263,66 @@ async fn t08_cancelled_while_it_waits_for_its_turn_nothing_was_touched() {
     lab(&fleet).control.clear_faults();
     assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
     assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    fleet.stop().await;
+}
+
+/// The gateway keeps it waiting for evidence, under the record's lease. Its caller goes away: the lease is free at once, and nothing
+/// was begun.
+#[tokio::test]
+async fn t19_who_goes_away_while_evidence_is_collected_leaves_the_record_free() {
+    let lease_ttl = Duration::from_mins(5);
+    let fleet = Fleet::start(Options { lease_ttl, ..Options::default() }).await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    let control = lab(&fleet).control.clone();
+    control.clear_calls();
+    control.fault(Fault::on("GetSandbox", Effect::Hold));
+    tokio::select! {
+        asked = fleet.ask(&name, REBUILD) => panic!("{asked:?}"),
+        look = control.wait_for_call(|call| call.method == "GetSandbox", PATIENCE) => {
+            assert!(look.is_some());
+        }
+    }
+    let lease = until("a free record", || async {
+        let request = registry::AcquireLeaseRequest {
+            sandbox: name.clone(),
+            holder: "somebody-else".into(),
+            ttl: None,
+        };
+        fleet.registry.clone().acquire_lease(request).await.ok()?.into_inner().lease
+    })
+    .await;
+    control.clear_faults();
+    let fence_token = lease.fence_token;
+    let release = registry::ReleaseLeaseRequest { sandbox: name.clone(), fence_token };
+    fleet.registry.clone().release_lease(release).await.unwrap();
+    let recovered = fleet.recover(&name, REBUILD).await.unwrap();
+    assert_eq!(recovered.state(), State::Succeeded, "{recovered:#?}");
+    let kept = pb::ListRecoveriesRequest { sandbox: name, ..Default::default() };
+    let kept = fleet.recovery.clone().list_recoveries(kept).await.unwrap().into_inner();
+    assert_eq!(kept.recoveries.len(), 1, "{:#?}", kept.recoveries);
+    fleet.stop().await;
+}
+
+/// A gateway that answers nothing has all the places that it gets, and another one's recoveries go on.
+#[tokio::test]
+async fn t22_a_gateway_that_answers_nothing_holds_up_no_other() {
+    let gateways = vec![("lab", Dialect::V0_0), ("other", Dialect::V0_0)];
+    let options = Options { gateways, max_running: 1, ..Options::default() };
+    let fleet = Fleet::start(options).await.unwrap();
+    let (held, _) = lost(&fleet, "held").await;
+    let (waits, _) = lost(&fleet, "waits").await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Hold));
+    let held = fleet.ask(&held, REBUILD).await.unwrap().recovery.unwrap();
+    let create = |call: &salvor_devgateway::Call| call.create.is_some();
+    assert!(control.wait_for_call(create, PATIENCE).await.is_some());
+    let waits = fleet.ask(&waits, REBUILD).await.unwrap().recovery.unwrap();
+    let free = crate::witness::lost(&fleet, "other", "free", &seed()).await;
+    assert_eq!(fleet.recover(&free, REBUILD).await.unwrap().state(), State::Succeeded);
+    control.clear_faults();
+    for open in [held, waits] {
+        assert_eq!(fleet.wait(&open.name).await.unwrap().state(), State::Succeeded);
+    }
     fleet.stop().await;
 }
 

@@ -24,7 +24,7 @@ use crate::{
     ports::{Adapter, Adapters, Observation, Registry},
 };
 
-pub(crate) use turns::{Turn, Turns};
+pub(crate) use turns::{LOOKS, Turn, Turns};
 
 /// How often evidence is taken anew while it settles, at the most.
 const SETTLE_POLL: Duration = Duration::from_millis(500);

@@ -35,7 +35,7 @@ pub struct Config {
     /// How many recoveries the journal goes back; those that ended before are forgotten, with their decisions and request ids.
     /// Default 100,000.
     pub keep_recoveries: u32,
-    /// Recoveries at work at once; more wait. Default 64.
+    /// Recoveries at work at once on one gateway; more wait. Default 64, which is what an adapter sends a gateway at once.
     pub max_running: usize,
     /// Snapshots that nobody asks for.
     pub schedule: schedule::Settings,

@@ -4,6 +4,7 @@
 //! here is taken up by the sweep: after a restart, after a lost lease, and when what a parked one waits for may have come.
 
 mod accept;
+mod caller;
 mod cancel;
 mod follow;
 mod lease;
@@ -39,7 +40,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use self::stranded::Stranded;
 use crate::{
-    collect::World,
+    collect::{Turns, World},
     folded::{Folded, Standing, folded_found},
     journal::{Found, Header, Journal, Row, Stored},
     obstacle::Obstacle,
@@ -51,6 +52,8 @@ use crate::{
 pub use accept::{Accepted, Ask};
 pub use retire::Retire;
 
+/// Recoveries at work at once, whatever their gateways. As many as calls that a server admits.
+const IN_ALL: usize = 1_024;
 /// How long a recovery that has been parked may take to give its lease back and leave its place.
 const LEAVING: Duration = Duration::from_secs(5);
 
@@ -66,7 +69,8 @@ struct Inner {
     running: Mutex<HashMap<RecoveryName, AtWork>>,
     open: open::Open,
     stranded: Stranded,
-    slots: Semaphore,
+    places: Turns,
+    in_all: Semaphore,
     /// What tells this orchestrator from the others that share its journal. One that has it to itself takes up at once what it
     /// left by a crash; of several, each waits until the lease of the one that is gone has run out.
     instance: Option<String>,
@@ -104,12 +108,13 @@ struct Place {
 impl Engine {
     /// An engine over the world's journal. `tasks` owns what it spawns, and tells it when to stop.
     pub fn new(world: World, tasks: Tasks) -> Self {
-        let slots = Semaphore::new(world.config.max_running.max(1));
+        let places = Turns::new(world.config.max_running.max(1));
+        let in_all = Semaphore::new(IN_ALL.max(world.config.max_running));
         let (running, open) = (Mutex::default(), open::Open::default());
         let stranded = Stranded::default();
         let shared = world.journal.is_shared();
         let instance = shared.then(|| uuid::Uuid::new_v4().simple().to_string());
-        let inner = Inner { world, running, open, stranded, slots, instance, tasks };
+        let inner = Inner { world, running, open, stranded, places, in_all, instance, tasks };
         Self { inner: Arc::new(inner) }
     }
 
@@ -278,17 +283,31 @@ impl Engine {
         }
     }
 
-    /// Runs once there is room for one more at work. What is asked to go back does not wait for it.
+    /// Runs once there is room for one more at work on its gateway, and in all. What goes back does not wait for it.
     async fn in_turn(&self, run: &Run) -> Result<Stopped, Error> {
-        let slot = tokio::select! {
+        let owner = run.target().owner();
+        let room = async {
+            let turn = self.inner.places.at(&owner).await;
+            (turn, self.inner.in_all.acquire().await)
+        };
+        let room = tokio::select! {
             biased;
             () = run.stopping.cancelled() => return Ok(Stopped::Handed),
-            slot = self.inner.slots.acquire() => slot.ok(),
-            () = run.cancel.asked() => None,
+            room = room => Some(room),
+            () = self.goes_back(run) => None,
         };
         let stopped = drive(run).await;
-        drop(slot);
+        drop(room);
         stopped
+    }
+
+    /// Resolves once it is asked to go back, and can.
+    async fn goes_back(&self, run: &Run) {
+        run.cancel.asked().await;
+        let found = self.found(run.name()).await;
+        if !found.is_ok_and(|(_, folded)| folded.cancellable) {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -107,6 +107,11 @@ impl Journal {
         Ok(Self { db, changes, _heeding: heeding, appends: Arc::default(), crash_after })
     }
 
+    /// Closes it, once whoever uses it has ended; a file's log is folded in.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
     /// Whether other orchestrators may write into it.
     pub fn is_shared(&self) -> bool {
         self.db.location().is_shared()

@@ -11,7 +11,7 @@ use salvor_proto::{
 use salvor_runtime::{Lock, LockError, Server, Tasks, channel, database::at_once};
 
 use crate::{
-    collect::{Turns, World},
+    collect::{LOOKS, Turns, World},
     config::Config,
     engine::Engine,
     grpc::Api,
@@ -63,7 +63,7 @@ impl Orchestrator {
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::clone(&config.clock);
         let adapters = Adapters::new(&config, clock.clone());
-        let (config, turns) = (Arc::new(config), Turns::default());
+        let (config, turns) = (Arc::new(config), Turns::new(LOOKS));
         let world = World { registry, adapters, journal, clock, config, turns };
         let (clock, schedule) = (Arc::clone(&world.clock), world.config.schedule.clone());
         let engine = Engine::new(world, tasks.clone());
@@ -71,6 +71,11 @@ impl Orchestrator {
         engine.forget();
         schedule::start(engine.clone(), clock, schedule, &tasks);
         Ok(Self { engine, _lock: lock })
+    }
+
+    /// Closes the journal, once the tasks have been joined: then its file is whole without its log.
+    pub async fn close(self) {
+        self.engine.journal().close().await;
     }
 
     /// Adds the service, and its descriptors, to a server.

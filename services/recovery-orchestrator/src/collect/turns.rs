@@ -1,4 +1,4 @@
-//! How many requests look at one gateway, and are decided on, at a time.
+//! How many do something with one gateway at a time: requests look at it and are decided on, recoveries are at work.
 //!
 //! Evidence counts for a moment only, so a look that is begun has to get on, up to the journal: requests wait before they look,
 //! hold nothing meanwhile, and keep their order. Invariant: none waits for another gateway's. How many wait is bounded by how many calls the
@@ -14,13 +14,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Looks at one gateway at a time. Each has two calls in flight at the most; an adapter sends a gateway 64 at once and refuses
 /// what would wait behind 256 more. So most of the 64 remain for recoveries at work.
-const AT_ONCE: usize = 8;
+pub(crate) const LOOKS: usize = 8;
 
 /// Of all gateways. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Turns(Arc<Mutex<HashMap<GatewayName, Arc<Semaphore>>>>);
+#[derive(Debug, Clone)]
+pub struct Turns {
+    at_once: usize,
+    gateways: Arc<Mutex<HashMap<GatewayName, Arc<Semaphore>>>>,
+}
 
-/// Leave to look at a gateway, until it is passed on or dropped.
+/// One's turn, until it is passed on or dropped.
 #[derive(Debug)]
 pub(crate) struct Turn {
     place: Option<OwnedSemaphorePermit>,
@@ -29,6 +32,11 @@ pub(crate) struct Turn {
 // === impl Turns ===
 
 impl Turns {
+    /// So many at once, at each gateway.
+    pub(crate) fn new(at_once: usize) -> Self {
+        Self { at_once, gateways: Arc::default() }
+    }
+
     /// Waits for one's turn. Who goes away has not waited.
     pub(crate) async fn at(&self, gateway: &GatewayName) -> Turn {
         let places = self.places(gateway);
@@ -37,13 +45,13 @@ impl Turns {
     }
 
     fn places(&self, gateway: &GatewayName) -> Arc<Semaphore> {
-        let mut gateways = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gateways = self.gateways.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(places) = gateways.get(gateway) {
             return Arc::clone(places);
         }
         // Turns and waits hold theirs.
         gateways.retain(|_, places| Arc::strong_count(places) > 1);
-        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let places = Arc::new(Semaphore::new(self.at_once));
         gateways.insert(gateway.clone(), Arc::clone(&places));
         places
     }
@@ -70,8 +78,8 @@ mod tests {
 
     #[tokio::test]
     async fn turns_come_in_order_and_who_goes_away_takes_none() {
-        let (turns, a) = (Turns::default(), gateway("a"));
-        let mut held = join_all((0..AT_ONCE).map(|_| turns.at(&a))).await;
+        let (turns, a) = (Turns::new(LOOKS), gateway("a"));
+        let mut held = join_all((0..LOOKS).map(|_| turns.at(&a))).await;
         let mut first = Box::pin(turns.at(&a));
         let mut second = Box::pin(turns.at(&a));
         let mut third = Box::pin(turns.at(&a));
@@ -86,14 +94,14 @@ mod tests {
 
     #[tokio::test]
     async fn one_gateways_turns_are_nothing_to_another_and_idle_ones_are_forgotten() {
-        let (turns, a) = (Turns::default(), gateway("a"));
-        let held = join_all((0..AT_ONCE).map(|_| turns.at(&a))).await;
+        let (turns, a) = (Turns::new(LOOKS), gateway("a"));
+        let held = join_all((0..LOOKS).map(|_| turns.at(&a))).await;
         assert!(turns.at(&gateway("b")).now_or_never().is_some());
         assert!(turns.at(&gateway("c")).now_or_never().is_some());
         assert!(turns.at(&a).now_or_never().is_none());
         drop(held);
         assert!(turns.at(&gateway("d")).now_or_never().is_some());
-        let gateways = turns.0.lock().unwrap();
+        let gateways = turns.gateways.lock().unwrap();
         assert_eq!(gateways.keys().collect::<Vec<_>>(), [&gateway("d")]);
     }
 }

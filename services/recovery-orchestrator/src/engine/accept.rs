@@ -12,6 +12,7 @@ use salvor_proto::{
     Error, error::Code, gateway::v1::PruneReport, recovery::v1 as pb, registry::v1 as registry,
 };
 use salvor_runtime::database::at_once;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Engine, Work, lease};
@@ -58,12 +59,18 @@ pub struct Accepted {
     pub preview: Option<PruneReport>,
 }
 
+/// What a request has while it is decided on.
+struct Hold {
+    lease: Lease,
+    turn: Turn,
+}
+
 impl Engine {
     /// Accepts a request: decides, keeps plan and decisions, and sets the recovery to work.
     ///
     /// # Errors
     /// A guard's refusal; a conflict that names who is at work; the registry or the journal cannot be used. Nothing was
-    /// touched in any of these cases.
+    /// touched in any of these cases. Dropped, it leaves nothing until it is decided, and the recovery, at work, from then on.
     pub async fn ask(&self, ask: Ask) -> Result<Accepted, Error> {
         if let Some(known) = self.known(&ask).await? {
             return Ok(known);
@@ -74,11 +81,22 @@ impl Engine {
         // Before a lease is asked for: a record that is not there has none, and one who goes away while it waits leaves none.
         self.world().registry.sandbox(&ask.name).await?;
         let turn = self.world().turn(&ask.name).await;
+        self.see_through(|engine, left| async move { engine.begin(&ask, turn, &left).await }).await
+    }
+
+    /// Takes the record's lease, and either hands it to a recovery at work or gives it back.
+    async fn begin(
+        &self,
+        ask: &Ask,
+        turn: Turn,
+        left: &CancellationToken,
+    ) -> Result<Accepted, Error> {
         let name = RecoveryName(format!("recoveries/{}", Uuid::now_v7().simple()));
         let ttl = self.world().config.lease_ttl;
         let lease = self.world().registry.acquire(&ask.name, &self.holder(&name), ttl).await;
         let lease = lease.map_err(|error| held(error, &ask.name))?;
-        let accepted = Box::pin(self.under_lease(&ask, name, lease, turn)).await;
+        let hold = Hold { lease, turn };
+        let accepted = Box::pin(self.under_lease(ask, name, hold, left)).await;
         match accepted {
             Ok((accepted, true)) => Ok(accepted),
             Ok((accepted, false)) => {
@@ -156,14 +174,15 @@ impl Engine {
         Ok(Accepted { preview, ..as_planned(&plan, &seen.evidence) })
     }
 
-    /// True: the lease has gone over to the recovery at work.
+    /// True: the lease has gone over to the recovery at work. A caller that has left ends it only until it is decided.
     async fn under_lease(
         &self,
         ask: &Ask,
         name: RecoveryName,
-        lease: Lease,
-        mut turn: Turn,
+        hold: Hold,
+        left: &CancellationToken,
     ) -> Result<(Accepted, bool), Error> {
+        let Hold { lease, mut turn } = hold;
         // It may have been sent to another orchestrator, too, and have come to its end there before this one had the lease.
         if let Some(known) = self.known(ask).await? {
             return Ok((known, false));
@@ -178,6 +197,7 @@ impl Engine {
             biased;
             settled = self.world().look_settled(&mut turn, ask) => settled?,
             lost = lease::renew(self.world(), &ask.name, lease) => return Err(lost),
+            () = left.cancelled() => return Err(Error::internal("nobody waits for it any more")),
         };
         let Planned::Plan(plan) = planned else {
             return Ok((nothing(&seen.evidence), false));

@@ -41,14 +41,10 @@ impl Engine {
     pub fn sweep(&self) {
         let engine = self.clone();
         self.inner.tasks.spawn("sweep", move |stopping| async move {
-            let mut found = false;
             loop {
-                // Of several orchestrators any may be gone the next moment, and leave what it had at work.
-                if !found || engine.journal().is_shared() {
-                    match engine.find_open().await {
-                        Ok(()) => found = true,
-                        Err(error) => warn!(%error, "open recoveries could not be looked for"),
-                    }
+                // Others that share the journal may be gone the next moment, and a defect may end a recovery's task here.
+                if let Err(error) = engine.find_open().await {
+                    warn!(%error, "open recoveries could not be looked for");
                 }
                 Box::pin(engine.sweep_once()).await;
                 tokio::select! {
@@ -62,6 +58,7 @@ impl Engine {
     /// Asks the journal what is open, whoever left it so.
     async fn find_open(&self) -> Result<(), Error> {
         let open = at_once(self.journal().open_recoveries()).await?;
+        self.inner.stranded.keep_only(&open);
         self.inner.open.settle(open);
         Ok(())
     }

@@ -53,6 +53,16 @@ impl Stranded {
         }
     }
 
+    /// Those that are not open any more are not stranded either: others may have retired them, or gone on with them.
+    pub(super) fn keep_only(&self, open: &BTreeSet<RecoveryName>) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = names.len();
+        names.retain(|name| open.contains(name));
+        if names.len() != before {
+            self.tell(names.len());
+        }
+    }
+
     fn tell(&self, count: usize) {
         self.count.record(count as u64, &[]);
     }

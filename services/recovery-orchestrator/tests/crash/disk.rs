@@ -122,6 +122,32 @@ async fn a_rebuild_goes_on_after_each_sync_that_hangs() {
     scene.fleet.stop().await;
 }
 
+/// The caller's deadline passes while the commit that accepts the recovery hangs. Nobody asks again: it is at work once the commit is
+/// done.
+#[tokio::test]
+async fn what_was_accepted_while_its_caller_left_is_at_work() {
+    if skipped_on_a_server("the disk under a file") {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::new(directory.path()).unwrap();
+    let (mut scene, process, before) = Scene::open(Case::Stale, None).await;
+    process.kill().await;
+    scene.start.disk = Some(disk.clone());
+    let process = scene.begin(None).await;
+    disk.breaks(Fault::SyncsHang, 0).unwrap();
+    let hung = until("a sync hangs", async || disk.hangs().then_some(()));
+    tokio::select! {
+        asked = scene.ask() => panic!("{asked:?}"),
+        () = hung => {}
+    }
+    disk.heals().unwrap();
+    let recovery = until("an end", async || scene.recoveries().await.into_iter().find(|r| r.done));
+    verify(&scene, &before, &recovery.await, "without its caller").await;
+    process.kill().await;
+    scene.fleet.stop().await;
+}
+
 /// Waits for so many renewals of the record's lease that it would have run out without them.
 async fn renewed_past_its_time(scene: &Scene) {
     let ends = RefCell::new(BTreeSet::new());
