@@ -248,6 +248,7 @@ async fn start_orchestrator(
     let task = tokio::spawn(async move {
         let ended = orchestrator.add_to(server()).run(listener, over).await;
         let joined = tasks.join(DRAIN).await;
+        orchestrator.close().await;
         ended.map_err(|error| chain(&error))?;
         joined.map_err(|unfinished| unfinished.to_string())
     });

@@ -116,6 +116,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     let server = orchestrator.add_to(args.server.server()?);
     server.run(listener, shutdown.triggered()).await?;
     shutdown.trigger();
-    tasks.join(Duration::from_secs(args.server.drain_seconds)).await?;
-    Ok(())
+    let joined = tasks.join(Duration::from_secs(args.server.drain_seconds)).await;
+    orchestrator.close().await;
+    Ok(joined?)
 }

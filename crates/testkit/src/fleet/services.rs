@@ -186,6 +186,7 @@ pub(super) async fn start_orchestrator(
         if let Err(error) = tasks.join(Duration::from_secs(5)).await {
             tracing::error!(%error, "recoveries were still at work");
         }
+        orchestrator.close().await;
     });
     Ok(Service { address, shutdown, task })
 }

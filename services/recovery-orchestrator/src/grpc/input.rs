@@ -31,8 +31,8 @@ const SETTLE: Duration = Duration::from_secs(15);
 const MAX_SETTLE: Duration = Duration::from_mins(1);
 /// WaitRecovery waits so long, unless told otherwise.
 const WAIT: Duration = Duration::from_mins(1);
-/// And so long at the most.
-const MAX_WAIT: Duration = Duration::from_mins(10);
+/// And so long at the most: a server ends every call after two minutes.
+const MAX_WAIT: Duration = Duration::from_secs(100);
 
 pub(super) fn record(name: &str) -> Result<RecordName, Error> {
     name.parse().map_err(|error| Error::invalid("name", format!("{error}")))

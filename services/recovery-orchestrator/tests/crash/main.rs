@@ -10,6 +10,7 @@
 mod appends;
 mod disk;
 mod effects;
+mod ended;
 mod golden;
 mod process;
 mod quiet;
