@@ -2,6 +2,8 @@
 //!
 //! Invariant: a pinned identity is changed by an update alone, and a gateway that owns a live record is not forgotten.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use prost::Message;
 use salvor_proto::registry::v1::{Gateway, GatewayHeartbeat, GatewayIdentity};
@@ -127,13 +129,23 @@ impl Store {
         heartbeat.receive_time = Some(salvor_proto::time::timestamp(now_ms));
         let unpinned = gateway.pinned_identity.as_ref().is_none_or(is_empty);
         let pins = unpinned && pinnable(&heartbeat).is_some();
-        let write = self.inner.heartbeats.take(&name, &heartbeat);
-        if !pins && !write {
+        let known = self.inner.heartbeats.know(&name, &heartbeat);
+        if known && !pins {
             return Ok(Gateway { heartbeat: Some(heartbeat), ..gateway });
         }
         let (key, said) = (name.clone(), heartbeat.clone());
-        let stored =
-            self.write(move |txn| async move { txn.heartbeat(&name, said).await }.boxed()).await?;
+        let inner = Arc::clone(&self.inner);
+        let stored = self.write(move |txn| {
+            async move {
+                // Again: since the look above another adapter may have begun to serve.
+                let now_ms = txn.now_ms;
+                serving::check_speaker(txn.connection().await?, &name, &said, now_ms).await?;
+                inner.heartbeats.take(&name, &said);
+                txn.heartbeat(&name, said).await
+            }
+            .boxed()
+        });
+        let stored = stored.await?;
         self.inner.heartbeats.written(&key, &heartbeat);
         Ok(self.with_heartbeat(&key, stored))
     }

@@ -1,7 +1,8 @@
 //! What adapters say of gateways, cheaply.
 //!
 //! Invariant: the latest word is always answered; stored is the latest one that said something new, at most a minute older, or
-//! a few seconds where other replicas answer from the store. Deliberately absent: judging what is said.
+//! a few seconds where other replicas answer from the store. What says something new is taken within the write that checks who
+//! speaks. Deliberately absent: judging what is said.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,22 +43,23 @@ impl Heartbeats {
         self.lock().get(gateway).map(|latest| latest.heartbeat.clone())
     }
 
-    /// Takes `heartbeat` as the latest. Answers whether it should be written down.
-    pub(super) fn take(&self, gateway: &str, heartbeat: &GatewayHeartbeat) -> bool {
+    /// Takes `heartbeat` as the latest if it says what the latest said. Answers whether that is on disk, and not for too long.
+    pub(super) fn know(&self, gateway: &str, heartbeat: &GatewayHeartbeat) -> bool {
         let now_ms = heartbeat.receive_time.as_ref().map_or(0, millis);
         let mut latest = self.lock();
-        let Some(known) = latest.get_mut(gateway) else {
-            // Not written yet: the caller says so once it is.
-            let heartbeat = heartbeat.clone();
-            latest.insert(gateway.into(), Latest { heartbeat, written_ms: None });
-            return true;
-        };
-        let same = timeless(&known.heartbeat) == timeless(heartbeat);
-        known.heartbeat = heartbeat.clone();
-        if !same {
-            known.written_ms = None;
+        let Some(known) = latest.get_mut(gateway) else { return false };
+        if timeless(&known.heartbeat) != timeless(heartbeat) {
+            return false;
         }
-        known.written_ms.is_none_or(|at| now_ms.saturating_sub(at) >= self.write_every_ms)
+        known.heartbeat = heartbeat.clone();
+        known.written_ms.is_some_and(|at| now_ms.saturating_sub(at) < self.write_every_ms)
+    }
+
+    /// Takes `heartbeat` as the latest, which is not on disk yet. For one whose speaker was checked where nothing can come in
+    /// between: it takes the place of what any other has said.
+    pub(super) fn take(&self, gateway: &str, heartbeat: &GatewayHeartbeat) {
+        let heartbeat = heartbeat.clone();
+        self.lock().insert(gateway.into(), Latest { heartbeat, written_ms: None });
     }
 
     /// Notes that `heartbeat` is on disk.

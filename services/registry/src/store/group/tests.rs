@@ -11,6 +11,7 @@ use super::*;
 use crate::seal::KeyRing;
 use crate::store::{Retention, Store, Version, txn};
 
+mod heartbeats;
 mod seen;
 
 type Told = oneshot::Receiver<Result<i64, Error>>;
