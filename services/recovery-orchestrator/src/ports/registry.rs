@@ -15,6 +15,7 @@ use salvor_runtime::{
     TracedChannel,
     channel::{Unanswered, unanswered},
 };
+use tokio::time::Instant;
 use tonic::Status;
 
 /// A client of the registry. Clones share one connection.
@@ -28,6 +29,8 @@ pub struct Registry {
 pub struct Lease {
     /// Its fence token.
     pub fence: Fence,
+    /// Just before it was asked for: its time has run since then at most.
+    pub asked: Instant,
 }
 
 /// How often what was lost is asked for again: several replicas may be gone at once, and found out one by one.
@@ -181,6 +184,7 @@ impl Registry {
         holder: &str,
         ttl: Duration,
     ) -> Result<Lease, Error> {
+        let asked = Instant::now();
         let request = pb::AcquireLeaseRequest {
             sandbox: name.to_string(),
             holder: holder.to_owned(),
@@ -188,7 +192,7 @@ impl Registry {
         };
         let answer = ask!(self.acquire_lease(request)).map_err(|s| relayed(&s))?;
         let lease = answer.lease.ok_or_else(|| missing("the lease"))?;
-        Ok(Lease { fence: Fence(lease.fence_token) })
+        Ok(Lease { fence: Fence(lease.fence_token), asked })
     }
 
     /// Extends a lease.
