@@ -14,7 +14,6 @@ use salvor_proto::registry::v1::{GatewayHeartbeat, HeartbeatGatewayRequest};
 use salvor_proto::time;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use crate::authority::Authority;
 use crate::directory::Directory;
@@ -45,8 +44,8 @@ pub(crate) struct Keeper {
 // === impl Keeper ===
 
 impl Keeper {
-    /// Keeps one task for each known gateway until `shutdown`.
-    pub(crate) async fn run(self, shutdown: CancellationToken) {
+    /// Keeps one task for each known gateway. Never returns; dropped, it ends them.
+    pub(crate) async fn run(self) {
         let mut tasks = JoinSet::new();
         let mut running: BTreeMap<String, AbortHandle> = BTreeMap::new();
         loop {
@@ -75,7 +74,6 @@ impl Keeper {
             }
             while tasks.try_join_next().is_some() {}
             tokio::select! {
-                () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.refresh_interval) => {}
                 () = self.directory.found.notified() => {}
             }
@@ -112,7 +110,7 @@ impl Keeper {
                 self.beat(&gateway, told).await;
             }
         };
-        tokio::join!(self.hold(gateway.name()), beating, observing);
+        tokio::join!(self.hold(gateway.name(), None), beating, observing);
     }
 
     /// Probes, and speaks if the gateway is held: while it is not, another adapter does.

@@ -33,8 +33,8 @@ pub(crate) use meter::Handle;
 pub(crate) const MAX_RUNNING: usize = 16;
 /// Operations that are kept, those at work included. The contract's number.
 const MAX_KEPT: usize = 1000;
-/// How long work that was cancelled gets to clean up before it is dropped.
-const CLEAN_UP: Duration = Duration::from_secs(30);
+/// How long work that was cancelled gets to clean up before it is dropped. One that ends the adapter waits for no longer either.
+pub(crate) const CLEAN_UP: Duration = Duration::from_secs(30);
 /// When to ask again while too much is at work.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -215,11 +215,21 @@ impl Operations {
         Ok(work.view())
     }
 
-    /// Cancels all, takes no more, and waits until the last has ended.
+    /// Cancels all, takes no more, and waits until the last has ended and what it did in a sandbox
+    /// is undone, for half a minute at most.
     pub(crate) async fn close(&self) {
         self.shared.closing.cancel();
         self.shared.running.close();
-        self.shared.running.wait().await;
+        let left = async {
+            self.shared.running.wait().await;
+            let ended: Vec<_> = self.book().oldest_first.iter().cloned().collect();
+            for work in ended {
+                work.left().await;
+            }
+        };
+        if tokio::time::timeout(CLEAN_UP, left).await.is_err() {
+            tracing::warn!("work was cut off before all that it did in its sandbox was undone");
+        }
     }
 
     fn find(&self, name: &str) -> Result<Arc<Work>, Error> {

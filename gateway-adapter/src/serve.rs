@@ -27,8 +27,8 @@ use crate::store::Store;
 
 /// The largest message taken from the registry, in bytes.
 const MAX_DECODE: usize = 64 << 20;
-/// How long the background tasks get to end.
-const JOIN: Duration = Duration::from_secs(5);
+/// How long the background tasks get to end: what is at work, and then giving back what is held.
+const JOIN: Duration = Duration::from_secs(operations::CLEAN_UP.as_secs() + 5);
 
 /// Why an adapter does not run.
 #[derive(Debug, thiserror::Error)]
@@ -116,9 +116,12 @@ impl Adapter {
         let tasks = shutdown.tasks();
         let operations = self.operations.clone();
         tasks.spawn("gateways", |token| async move {
-            keeper.clone().run(token).await;
-            operations.close().await;
-            // Not before: what is at work still needs them.
+            token.run_until_cancelled(keeper.clone().run()).await;
+            // What is at work still needs what is held.
+            tokio::select! {
+                () = operations.close() => {}
+                () = keeper.hold_on() => {}
+            }
             keeper.give_back().await;
         });
         tasks
@@ -141,8 +144,9 @@ impl Adapter {
 }
 
 /// Runs an adapter on `listener` until `shutdown` resolves, with the limits and the TLS of
-/// `server`. One that serves TLS must be given the address to advertise. Dropping the future ends
-/// everything that it began.
+/// `server`. One that serves TLS must be given the address to advertise. It ends within the drain
+/// time of `server` and 35 s more, in which work in hand is cancelled and undone. Dropping the
+/// future ends everything that it began.
 ///
 /// # Errors
 /// [`Error`]; before the first connection is accepted, except for a failure of serving itself.

@@ -23,9 +23,20 @@ const SOONEST: Duration = Duration::from_millis(50);
 const LATEST: Duration = Duration::from_secs(2);
 
 impl Keeper {
-    /// Keeps the serving lease of one gateway. Never returns.
-    pub(super) async fn hold(&self, gateway: &str) {
-        let (mut epoch, serving) = (None, &self.authority.serving);
+    /// Keeps what is held, and says nothing of any gateway any more. Never returns.
+    pub(crate) async fn hold_on(&self) {
+        let serving = &self.authority.serving;
+        let held = serving.gateways().into_iter().filter_map(|gateway| {
+            let epoch = serving.epoch(&gateway)?;
+            Some(async move { self.hold(&gateway, Some(epoch)).await })
+        });
+        futures::future::join_all(held).await;
+        std::future::pending::<()>().await;
+    }
+
+    /// Keeps the serving lease of one gateway, which is held under `epoch` if there is one. Never returns.
+    pub(super) async fn hold(&self, gateway: &str, mut epoch: Option<i64>) {
+        let serving = &self.authority.serving;
         loop {
             let asked = serving.now();
             let wait = match self.take(gateway, epoch).await {

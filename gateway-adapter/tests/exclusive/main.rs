@@ -5,12 +5,14 @@
 mod process;
 mod scene;
 
-use std::fs;
+use std::{fs, path::Path, time::Duration};
 
+use nix::sys::signal::Signal;
 use salvor_proto::{error::received, gateway::v1::effect::Outcome};
+use tokio::time::{Instant, sleep};
 use tonic::Code;
 
-use process::Process;
+use process::{PATIENCE, Process};
 use scene::{LONG_LEASE, Scene};
 
 /// The names and successes of all changes that reached the gateway.
@@ -53,12 +55,12 @@ async fn an_adapter_stopped_past_its_lease_sends_nothing_when_it_goes_on() {
     let first = scene.adapter("one").await;
     first.clone_client().create("coder", 1).await.unwrap();
     let mut second = scene.adapter("two").await;
-    first.signal(nix::sys::signal::Signal::SIGSTOP);
+    first.signal(Signal::SIGSTOP);
     let mut late = first.clone_client();
     let late = tokio::spawn(async move { late.create("late", 2).await });
     let (effect, _) = second.create_once_it_may("second", 3).await;
     assert_eq!(effect.outcome(), Outcome::Applied);
-    first.signal(nix::sys::signal::Signal::SIGCONT);
+    first.signal(Signal::SIGCONT);
     let refused = late.await.unwrap().unwrap_err();
     // Nor does it come later, whether or not it has heard by then who has the gateway.
     let again = first.clone_client().create("late", 4).await.unwrap_err();
@@ -97,6 +99,53 @@ async fn an_adapter_that_is_ended_gives_its_gateway_to_the_next_at_once() {
     first.end().await;
     let mut second = scene.adapter_for("two", LONG_LEASE).await;
     second.create("second", 2).await.unwrap();
+}
+
+/// Waits until there is such a file.
+async fn appears(file: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !file.exists() {
+        assert!(Instant::now() < deadline, "there is no {}", file.display());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Ended with a capture in hand whose undo the test holds for so long: meanwhile it keeps the gateway, and then it gives it away.
+async fn ended_with_a_capture_in_hand(lease: Duration, held: Duration) {
+    let scene = Scene::open().await;
+    let mut first = scene.adapter_for("one", lease).await;
+    let (_, id) = first.create("coder", 1).await.unwrap();
+    let root = scene.ready("coder").await;
+    fs::create_dir(root.join("work")).unwrap();
+    let before = "touch /sandbox/begun; exec sleep 60";
+    let after = "touch /sandbox/undoing; until [ -e /sandbox/go ]; do sleep 0.05; done";
+    first.capture("coder", &id, 2, (before, after)).await;
+    appears(&root.join("begun")).await;
+    first.signal(Signal::SIGTERM);
+    appears(&root.join("undoing")).await;
+    let mut second = scene.adapter_for("two", lease).await;
+    let until = Instant::now() + held;
+    while Instant::now() < until {
+        let refused = second.create("second", 3).await.unwrap_err();
+        let told = received(&refused);
+        assert_eq!(told.reason.as_deref(), Some("GATEWAY_SERVED_ELSEWHERE"), "{refused}");
+        assert!(first.is_running());
+        sleep(Duration::from_millis(200)).await;
+    }
+    fs::write(root.join("go"), "").unwrap();
+    first.ended().await;
+    second.create_once_it_may("second", 3).await;
+}
+
+#[tokio::test]
+async fn an_adapter_that_is_ended_undoes_its_capture_and_gives_its_gateway_to_the_next_at_once() {
+    Box::pin(ended_with_a_capture_in_hand(LONG_LEASE, Duration::from_secs(6))).await;
+}
+
+#[tokio::test]
+async fn an_adapter_that_is_ended_keeps_its_gateway_past_a_lease_until_its_capture_is_undone() {
+    let lease = Duration::from_secs(9);
+    Box::pin(ended_with_a_capture_in_hand(lease, lease + Duration::from_secs(1))).await;
 }
 
 #[tokio::test]

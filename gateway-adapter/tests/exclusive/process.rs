@@ -16,10 +16,12 @@ use salvor_openshell_wire::v0_0 as wire;
 use salvor_proto::{
     error::received,
     gateway::v1::{
-        CreateSandboxRequest, DeleteSandboxRequest, Effect, ObserveSandboxRequest, Permit,
-        SandboxRef, gateway_adapter_service_client::GatewayAdapterServiceClient, live_view::View,
+        Channel, CreateSandboxRequest, DeleteSandboxRequest, Effect, ObserveSandboxRequest, Permit,
+        SandboxRef, SnapshotWorkspaceRequest,
+        gateway_adapter_service_client::GatewayAdapterServiceClient, live_view::View,
     },
     registry::v1 as record,
+    time::duration,
 };
 use salvor_runtime::{
     TracedChannel,
@@ -35,7 +37,7 @@ use tonic::Status;
 use crate::scene::GATEWAY;
 
 /// Longer than anything here takes; only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running adapter. Dropped, it is killed.
 pub(crate) struct Process {
@@ -98,10 +100,19 @@ impl Process {
     }
 
     /// In an orderly way.
-    pub(crate) async fn end(mut self) {
+    pub(crate) async fn end(self) {
         self.signal(Signal::SIGTERM);
+        self.ended().await;
+    }
+
+    /// Waits for an end in an orderly way.
+    pub(crate) async fn ended(mut self) {
         let ended = timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
         assert!(ended.success(), "{ended}");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// What a delete under this token is refused with once it is something else.
@@ -200,6 +211,34 @@ impl Client {
             unchanged_since: String::new(),
         };
         Ok(self.adapter.delete_sandbox(request).await?.into_inner().effect.unwrap())
+    }
+
+    /// Begins to take a snapshot of `/sandbox/work` between two commands.
+    pub(crate) async fn capture(
+        &mut self,
+        name: &str,
+        live_id: &str,
+        token: i64,
+        (before, after): (&str, &str),
+    ) {
+        let sh = |command: &str| ["/bin/sh", "-c", command].map(str::to_owned).to_vec();
+        let timeout = Some(duration(PATIENCE));
+        let hooks = record::QuiesceHooks { before: sh(before), after: sh(after), timeout };
+        let rules = record::SnapshotRules {
+            roots: vec!["/sandbox/work".into()],
+            quiesce: Some(hooks),
+            ..Default::default()
+        };
+        let request = SnapshotWorkspaceRequest {
+            sandbox: Some(reference(name)),
+            permit: Some(permit("snapshot", name, token)),
+            live_id: live_id.into(),
+            rules: Some(rules),
+            channel: Channel::Exec.into(),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..Default::default()
+        };
+        self.adapter.snapshot_workspace(request).await.unwrap();
     }
 
     /// The id of what the gateway has under this name.

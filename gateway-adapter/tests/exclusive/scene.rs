@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use salvor_devgateway::{Config as DevConfig, Control, DevGateway, Running};
+use salvor_devgateway::{Config as DevConfig, Control, DevGateway, Phase, Running};
 use salvor_proto::registry::v1::{
     Gateway, GetGatewayRequest, RegisterGatewayRequest,
     registry_service_client::RegistryServiceClient,
@@ -18,7 +18,7 @@ use salvor_runtime::{
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::process::Process;
+use crate::process::{PATIENCE, Process};
 
 pub(crate) const GATEWAY: &str = "gateways/lab";
 /// How long an adapter has a gateway to itself.
@@ -73,6 +73,12 @@ impl Scene {
 
     pub(crate) fn control(&self) -> Control {
         self.gateway.control()
+    }
+
+    /// The workspace of a sandbox, once it is ready.
+    pub(crate) async fn ready(&self, name: &str) -> PathBuf {
+        assert!(self.control().wait_phase(name, Phase::Ready, PATIENCE).await, "{name}");
+        self.control().sandbox(name).unwrap().root
     }
 
     /// Where the registry says that the gateway's adapter is.

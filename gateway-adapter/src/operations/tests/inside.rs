@@ -53,6 +53,36 @@ async fn a_newer_one_comes_when_the_older_has_left_and_all_of_it_is_undone() {
     assert_eq!((said.recv().await, said.recv().await), (Some("undone"), Some("begun")));
 }
 
+/// Work that is undone once it is let go.
+fn undone_by(operations: &Operations, let_go: oneshot::Receiver<()>) -> String {
+    begin(operations, Kind::Snapshot, ("a", "1"), |handle| async move {
+        handle.cancelled().await;
+        handle.undo(&Runtime::current(), let_go);
+        Err(cancelled("a"))
+    })
+}
+
+#[tokio::test]
+async fn closing_waits_until_all_of_it_is_undone() {
+    let operations = operations(1);
+    let (let_go, undoing) = oneshot::channel::<()>();
+    let work = undone_by(&operations, undoing);
+    let mut closing = Box::pin(operations.close());
+    assert!(futures::poll!(&mut closing).is_pending());
+    assert_eq!(reason(&operations, &work).await, "CANCELLED");
+    assert!(futures::poll!(&mut closing).is_pending(), "it has ended, and is not undone");
+    let_go.send(()).unwrap();
+    tokio::time::timeout(LONG, closing).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_no_longer_than_work_may_clean_up() {
+    let operations = operations(1);
+    let (_never, undoing) = oneshot::channel::<()>();
+    undone_by(&operations, undoing);
+    tokio::time::timeout(CLEAN_UP, operations.close()).await.unwrap();
+}
+
 #[tokio::test]
 async fn one_that_waits_is_cancelled_too_and_never_begins() {
     let operations = operations(1);
