@@ -18,7 +18,7 @@ use salvor_testkit::{
 
 use crate::{
     process::{Process, Start},
-    scene::{Before, Case, Scene, VICTIM},
+    scene::{Before, Case, LATE, Scene, VICTIM},
     verify::verify,
 };
 
@@ -87,17 +87,36 @@ fn no_server() -> bool {
     skipped_without_a_server("replicas share a server")
 }
 
-/// One of each is killed in the midst of an effect, and nothing is started in its place.
-async fn killed_during(case: Case, method: &'static str) {
-    let what = format!("{case:?} with three replicas, killed during {method}");
+/// One of each is killed in the midst of an effect, and nothing is started in its place. Answers the recovery, and what the agent
+/// wrote in the end that wrote `late` right after that, if it did.
+async fn killed_during(
+    case: Case,
+    method: &'static str,
+    effect: Effect,
+    late: bool,
+) -> (pb::Recovery, Option<String>) {
+    let what = format!("{case:?} with three replicas, killed during {method} with {effect:?}");
+    println!("{what}");
     let mut trio = Box::pin(Trio::open(case, None)).await;
     trio.ask_any();
-    trio.hangs_in(method, Effect::HangAfter).await;
+    trio.hangs_in(method, effect).await;
     trio.take_runner().await.kill().await;
+    if late {
+        trio.scene.write_late(&trio.before);
+    }
     trio.scene.fleet.registry_processes.swap_remove(0).kill().await;
     let recovery = trio.scene.ended().await;
     verify(&trio.scene, &trio.before, &recovery, &what).await;
+    let written = late.then(|| trio.scene.written_on().unwrap());
     trio.stop().await;
+    (recovery, written)
+}
+
+/// How many snapshots a recovery has taken.
+fn taken(recovery: &pb::Recovery) -> usize {
+    let taken =
+        |step: &&pb::StepRecord| (&*step.step, &*step.outcome) == ("take_snapshot", "taken");
+    recovery.steps.iter().filter(taken).count()
 }
 
 #[tokio::test]
@@ -110,17 +129,36 @@ async fn t18_what_a_killed_orchestrator_had_in_hand_is_ended_by_another_one() {
         (Case::Revive, "StartSandbox"),
         (Case::Destroy, "DeleteSandbox"),
     ] {
-        Box::pin(killed_during(case, method)).await;
+        Box::pin(killed_during(case, method, Effect::HangAfter, false)).await;
     }
 }
 
+/// The delete was asked for and never came: the sandbox lives on, and so does its agent.
 #[tokio::test]
-async fn t16_t17_a_rebuild_is_gone_on_with_by_another_one_before_and_after_the_delete() {
+async fn t16_a_rebuild_whose_delete_did_not_happen_is_saved_anew_by_another_one() {
     if no_server() {
         return;
     }
-    for method in ["DeleteSandbox", "CreateSandbox"] {
-        Box::pin(killed_during(Case::Rebuild, method)).await;
+    let killed = killed_during(Case::Rebuild, "DeleteSandbox", Effect::Drop, true);
+    let (recovery, written) = Box::pin(killed).await;
+    assert_eq!(written.as_deref(), Some(LATE.1), "what was written after the first snapshot");
+    assert!(taken(&recovery) >= 2, "{recovery:#?}");
+}
+
+/// The delete is done: from there it goes on with what was saved, whether the create was done or never came.
+#[tokio::test]
+async fn t17_a_rebuild_is_gone_on_with_by_another_one_after_the_delete() {
+    if no_server() {
+        return;
+    }
+    for (method, effect) in [
+        ("DeleteSandbox", Effect::HangAfter),
+        ("CreateSandbox", Effect::Drop),
+        ("CreateSandbox", Effect::HangAfter),
+    ] {
+        let killed = killed_during(Case::Rebuild, method, effect, false);
+        let (recovery, _) = Box::pin(killed).await;
+        assert_eq!(taken(&recovery), 1, "{method}: {recovery:#?}");
     }
 }
 
@@ -214,18 +252,45 @@ async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
     scene.fleet.stop().await;
 }
 
-/// The one that was asked dies right after its n-th write; the others are there already.
-async fn killed_after(append: u64, appends: u64) {
-    let what = format!("with three replicas, killed after append {append} of {appends}");
+/// The one that was asked dies right after its n-th write; the others are there already. Answers whether its agent could write
+/// before one of them went on; what it wrote is there in the end.
+async fn killed_after(case: Case, append: u64, appends: u64) -> bool {
+    let what = format!("{case:?} with three replicas, killed after append {append} of {appends}");
     println!("{what}");
-    let mut trio = Box::pin(Trio::open(Case::Stale, Some(append))).await;
+    let mut trio = Box::pin(Trio::open(case, Some(append))).await;
     // What the caller was told depends on when it died.
     let _ = trio.scene.ask().await;
     trio.orchestrators.remove(0).died().await;
+    // They wait until the lease of the one that died has run out.
+    let wrote = case == Case::Rebuild && trio.scene.write_on(&trio.before);
     trio.ask_any();
     let recovery = trio.scene.ended().await;
     verify(&trio.scene, &trio.before, &recovery, &what).await;
+    if wrote {
+        assert_eq!(trio.scene.written_on().unwrap(), LATE.1, "{what}: what was written meanwhile");
+    }
     trio.stop().await;
+    wrote
+}
+
+/// Nothing happens to it. Answers what its journal holds after its header.
+async fn undisturbed(case: Case) -> Vec<String> {
+    let trio = Box::pin(Trio::open(case, None)).await;
+    trio.scene.ask().await.unwrap();
+    let recovery = trio.scene.ended().await;
+    let events = trio.scene.events(&recovery.name).await;
+    trio.stop().await;
+    events
+}
+
+/// Kills it after each of these. Answers after how many of them the sandbox was still there, and written to.
+async fn killed_after_each(case: Case, kills: Vec<u64>, appends: u64) -> usize {
+    stream::iter(kills)
+        .map(|append| killed_after(case, append, appends))
+        .buffer_unordered(2)
+        .filter(|wrote| std::future::ready(*wrote))
+        .count()
+        .await
 }
 
 #[tokio::test]
@@ -233,14 +298,33 @@ async fn t17_a_recovery_is_taken_over_after_every_append() {
     if no_server() {
         return;
     }
-    let trio = Box::pin(Trio::open(Case::Stale, None)).await;
-    trio.scene.ask().await.unwrap();
-    let recovery = trio.scene.ended().await;
-    let appends = trio.scene.appends(&recovery.name).await;
-    trio.stop().await;
+    let appends = 1 + Box::pin(undisturbed(Case::Stale)).await.len() as u64;
     assert!(appends >= 10, "only {appends} writes");
-    let killed = stream::iter(1..=appends).map(|append| killed_after(append, appends));
-    killed.buffer_unordered(2).collect::<()>().await;
+    let _ = killed_after_each(Case::Stale, (1..=appends).collect(), appends).await;
+}
+
+/// From two writes before its delete is intended to the outcome of its create after every one, and elsewhere after every third: all
+/// of them take minutes. After every one there is one process after the other in `appends`.
+#[tokio::test]
+async fn t16_t17_a_rebuild_is_taken_over_around_its_delete_and_create() {
+    if no_server() {
+        return;
+    }
+    let events = Box::pin(undisturbed(Case::Rebuild)).await;
+    // The first event is the second write.
+    let written = |event: &str| {
+        let found = events.iter().position(|stored| stored.contains(event));
+        found.unwrap_or_else(|| panic!("no {event} in {events:?}")) as u64 + 2
+    };
+    let closely = written("DeleteIntended") - 2..=written("\"Created\"");
+    let appends = 1 + events.len() as u64;
+    let kills: Vec<_> =
+        (1..=appends).filter(|append| closely.contains(append) || append % 3 == 1).collect();
+    println!("{closely:?} closely of {appends}");
+    let before_the_delete = kills.iter().filter(|append| **append <= closely.start() + 2).count();
+    let written_to = killed_after_each(Case::Rebuild, kills, appends).await;
+    // Not after each, where the test itself was held up for longer than a lease.
+    assert!(written_to > before_the_delete / 2, "{written_to} of {before_the_delete}");
 }
 
 #[tokio::test]

@@ -206,10 +206,18 @@ impl Scene {
     pub(crate) fn write_on(&self, before: &Before) -> bool {
         let control = &self.fleet.gateway("lab").control;
         let asked = control.mutating_calls().iter().any(|call| call.seq >= before.calls);
-        let Some(live) = control.sandbox(VICTIM).filter(|_| !asked) else { return false };
+        if asked || control.sandbox(VICTIM).is_none() {
+            return false;
+        }
+        self.write_late(before);
+        true
+    }
+
+    /// The agent writes, in the sandbox from before.
+    pub(crate) fn write_late(&self, before: &Before) {
+        let live = self.fleet.gateway("lab").control.sandbox(VICTIM).unwrap();
         assert_eq!(live.id, before.record.live_id);
         std::fs::write(live.root.join(LATE.0), LATE.1).unwrap();
-        true
     }
 
     /// What is in the file now that it wrote.
@@ -327,10 +335,15 @@ impl Scene {
 
     /// How often the journal was written for a recovery: its header, and each event. Nobody may be writing.
     pub(crate) async fn appends(&self, recovery: &str) -> u64 {
+        1 + self.events(recovery).await.len() as u64
+    }
+
+    /// Its events, as JSON: the first is the second write.
+    pub(crate) async fn events(&self, recovery: &str) -> Vec<String> {
         let journal = Journal::open(self.fleet.journal(), None).await.unwrap();
         let name = salvor_core::id::RecoveryName(recovery.to_owned());
         let stored = journal.recovery(&name).await.unwrap().unwrap();
-        1 + stored.events.len() as u64
+        stored.events.into_iter().map(|row| row.event).collect()
     }
 
     /// The record's sealed bytes. Takes and gives back the lease: fails to return while somebody else holds it.
