@@ -6,6 +6,7 @@
 
 mod at_once;
 mod connect;
+mod connection;
 mod error;
 mod failure;
 mod heed;
@@ -16,10 +17,10 @@ mod view;
 
 use std::time::Duration;
 
-use sqlx::AnyPool;
 use sqlx::any::AnyRow;
 
 pub use at_once::{at_once, take_no_time};
+pub use connection::{Connection, Connections};
 pub use error::Error;
 pub use failure::Failure;
 pub use heed::{Heeding, Word};
@@ -54,6 +55,9 @@ pub struct Options {
     /// How long a caller waits for a connection of this process before it gets [`Failure::Busy`] or, of a server,
     /// [`Failure::Away`].
     pub acquire_timeout: Duration,
+    /// How long a server may say nothing to what it is asked before its connection is given up with [`Failure::Away`]: longer than
+    /// it lets a statement take. A file has as long as it needs.
+    pub answer_timeout: Duration,
 }
 
 impl Default for Options {
@@ -64,6 +68,7 @@ impl Default for Options {
             writers: 1,
             busy_timeout: Duration::from_secs(5),
             acquire_timeout: Duration::from_secs(10),
+            answer_timeout: connect::ANSWER,
         }
     }
 }
@@ -71,8 +76,8 @@ impl Default for Options {
 /// An open database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Database {
-    writer: AnyPool,
-    readers: AnyPool,
+    writer: Connections,
+    readers: Connections,
     location: Location,
 }
 
@@ -94,12 +99,12 @@ impl Database {
     }
 
     /// The connections that write: one, of a file.
-    pub fn writer(&self) -> &AnyPool {
+    pub fn writer(&self) -> &Connections {
         &self.writer
     }
 
     /// The connections that read. A write through them fails with [`Failure::ReadOnly`].
-    pub fn readers(&self) -> &AnyPool {
+    pub fn readers(&self) -> &Connections {
         &self.readers
     }
 
@@ -158,24 +163,11 @@ impl Database {
         }
     }
 
-    /// Closes all connections, once what holds them has ended; a file's write-ahead log is folded in.
+    /// Closes all connections, once what holds them has ended; a file's write-ahead log is folded in. Of a server, what has not
+    /// ended within twice [`Options::answer_timeout`] is left to end by itself.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
-    }
-}
-
-/// Of a server, no connection in time means that it is away, or as good as that.
-async fn acquire(
-    pool: &AnyPool,
-    shared: bool,
-) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, sqlx::Error> {
-    match pool.acquire().await {
-        Err(sqlx::Error::PoolTimedOut) if shared => {
-            let text = "no connection to the database server in time";
-            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, text)))
-        }
-        acquired => acquired,
     }
 }
 

@@ -4,10 +4,13 @@
 use std::path::Path;
 
 use salvor_runtime::database::{Location, Schema, ServerUrl};
-use sqlx::{AnyPool, AssertSqlSafe, Connection as _, PgConnection, any::AnyPoolOptions};
+use sqlx::{
+    AnyConnection, AnyPool, AssertSqlSafe, Connection as _, PgConnection, any::AnyPoolOptions,
+};
 use uuid::Uuid;
 
 use crate::cut::Way;
+use crate::wait::until;
 
 /// Names the server that tests use instead of files, each with schemas of its own.
 pub const POSTGRES: &str = "SALVOR_TEST_POSTGRES";
@@ -91,6 +94,18 @@ impl Store {
         Some((format!("{scheme}://{user}@{}/{path}", way.address), way))
     }
 
+    /// The same place by a way that can be cut or swallow. `None` of a file.
+    ///
+    /// # Panics
+    /// There is no way.
+    #[expect(clippy::expect_used, reason = "a helper of tests")]
+    pub async fn beyond_a_way(&self) -> Option<(Location, Way)> {
+        let Location::Server { schema, .. } = &self.location else { return None };
+        let (url, way) = self.by_a_way().await?;
+        let url = url.parse().expect("a way's URL");
+        Some((Location::Server { url, schema: schema.clone() }, way))
+    }
+
     /// Connections beside those of the service.
     ///
     /// # Panics
@@ -124,6 +139,23 @@ pub async fn open(location: &Location) -> AnyPool {
         .connect(&url)
         .await
         .expect("the test's store")
+}
+
+/// Waits until somebody waits for what `holder` has locked.
+///
+/// # Panics
+/// Nobody does.
+#[expect(clippy::expect_used, reason = "a helper of tests")]
+pub async fn somebody_waits_for(holder: &mut AnyConnection, beside: &AnyPool) {
+    let id = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(holder).await;
+    let id: i32 = id.expect("the holder's number");
+    until("somebody that waits", || async {
+        let waiting =
+            "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))";
+        let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(id).fetch_one(beside).await;
+        (waiting.expect("who waits") > 0).then_some(())
+    })
+    .await;
 }
 
 impl Drop for Store {

@@ -96,7 +96,15 @@ impl Journal {
         location: &Location,
         crash_after: Option<u64>,
     ) -> Result<Self, salvor_runtime::database::Error> {
-        let options = Options { writers: WRITERS, ..Options::default() };
+        Self::open_with(location, crash_after, Options::default()).await
+    }
+
+    async fn open_with(
+        location: &Location,
+        crash_after: Option<u64>,
+        options: Options,
+    ) -> Result<Self, salvor_runtime::database::Error> {
+        let options = Options { writers: WRITERS, ..options };
         let db = Database::open(location, options, schema::MIGRATIONS).await?;
         let changes = changes::Changes::default();
         let told = changes.clone();

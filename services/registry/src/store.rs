@@ -27,9 +27,11 @@ mod write;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use salvor_runtime::database::{self, Database, Heeding, Location, Options, View, at_once};
+use salvor_runtime::database::{
+    self, Connection, Database, Heeding, Location, Options, View, at_once,
+};
 use salvor_runtime::{Clock, SystemClock};
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Row};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -132,7 +134,7 @@ impl Store {
     }
 
     /// The time of day by which leases run.
-    async fn now_ms(&self, connection: &mut AnyConnection) -> Result<u64, Error> {
+    async fn now_ms(&self, connection: &mut Connection) -> Result<u64, Error> {
         self.inner.now_ms(connection).await
     }
 
@@ -176,7 +178,7 @@ impl Inner {
         Ok(Txn::new(begun, position, &self.keys, now_ms, self.retention))
     }
 
-    async fn now_ms(&self, connection: &mut AnyConnection) -> Result<u64, Error> {
+    async fn now_ms(&self, connection: &mut Connection) -> Result<u64, Error> {
         if let Some(clock) = &self.clock {
             return Ok(clock.now_ms());
         }

@@ -9,18 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions, Connection as _};
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection as _};
+use tokio::time::timeout;
 use tracing::log::LevelFilter;
 
-use super::{Durability, Error, Location, Options};
+use super::{Connections, Durability, Error, Location, Options};
 
 /// A server closes a connection that leaves its transaction alone for so long: a process that was stopped in the middle of one,
 /// or that vanished with its host, holds the others up no longer.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(5);
 /// How long a statement may take on a server.
 const STATEMENT: Duration = Duration::from_secs(15);
+/// How long a server may say nothing before its connection is given up: it has ended any statement by then.
+pub(super) const ANSWER: Duration = STATEMENT.saturating_add(Duration::from_secs(5));
 
-pub(super) async fn writer(location: &Location, options: Options) -> Result<AnyPool, Error> {
+pub(super) async fn writer(location: &Location, options: Options) -> Result<Connections, Error> {
     if let Location::File(path) = location {
         create(path)?;
     }
@@ -28,7 +31,7 @@ pub(super) async fn writer(location: &Location, options: Options) -> Result<AnyP
     connect(location, options, connections, false).await
 }
 
-pub(super) async fn readers(location: &Location, options: Options) -> Result<AnyPool, Error> {
+pub(super) async fn readers(location: &Location, options: Options) -> Result<Connections, Error> {
     connect(location, options, options.readers.max(1), true).await
 }
 
@@ -37,7 +40,7 @@ async fn connect(
     options: Options,
     connections: u32,
     only_read: bool,
-) -> Result<AnyPool, Error> {
+) -> Result<Connections, Error> {
     let (parsed, settings) = match location {
         Location::File(path) => {
             let parsed = url_of(path)
@@ -57,7 +60,7 @@ async fn connect(
     sqlx::any::install_default_drivers();
     // A pool tries again and again, and would hide why.
     let trying = try_once(&connect, &settings, location);
-    let in_time = tokio::time::timeout(options.acquire_timeout, trying).await;
+    let in_time = timeout(options.acquire_timeout, trying).await;
     let off = in_time
         .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         .map_err(Error::open(location))?;
@@ -65,13 +68,20 @@ async fn connect(
         return Err(Error::NotDurable { location: location.clone(), setting });
     }
     let settings: Arc<str> = settings.into();
-    AnyPoolOptions::new()
+    let shared = location.is_shared();
+    // A connection that is silent leaves time for another one.
+    let look = options.answer_timeout.min(options.acquire_timeout / 2);
+    let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(options.acquire_timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        // Of a file, a connection cannot go bad unnoticed; of a server it can, and a look costs a round trip.
-        .test_before_acquire(location.is_shared())
+        // Of a file, a connection cannot go bad unnoticed; of a server it can, and a look costs a round trip. The pool's own look
+        // would take as long as a silent server likes.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, _| {
+            Box::pin(async move { Ok(!shared || is_there(connection, look).await) })
+        })
         .after_connect(move |connection, _| {
             let settings = Arc::clone(&settings);
             Box::pin(async move {
@@ -81,7 +91,13 @@ async fn connect(
         })
         .connect_with(connect)
         .await
-        .map_err(Error::open(location))
+        .map_err(Error::open(location))?;
+    Ok(Connections::new(pool, shared.then_some(options.answer_timeout)))
+}
+
+/// Whether the server is still at the other end.
+async fn is_there(connection: &mut AnyConnection, within: Duration) -> bool {
+    matches!(timeout(within, connection.ping()).await, Ok(Ok(())))
 }
 
 /// Answers which setting of a server, if any, makes its commits no commits.

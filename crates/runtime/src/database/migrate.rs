@@ -3,9 +3,9 @@
 //! The version is SQLite's `user_version`, or the one row of `schema_version` on a server, changed in the same transaction as
 //! the schema.
 
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe};
+use sqlx::AssertSqlSafe;
 
-use super::{Error, Failure, Location, Transaction};
+use super::{Connection, Connections, Error, Failure, Location, Transaction};
 
 /// One step of a schema's history. Steps are only ever added, never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const MAKE_SCHEMA: &str = "DO $$ BEGIN \
 
 pub(super) async fn run(
     location: &Location,
-    writer: &AnyPool,
+    writer: &Connections,
     migrations: &[Migration],
 ) -> Result<(), Error> {
     let found = found(location, writer).await.map_err(Error::open(location))?;
@@ -52,11 +52,11 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn found(location: &Location, writer: &AnyPool) -> Result<i64, sqlx::Error> {
-    let mut connection = super::acquire(writer, location.is_shared()).await?;
+async fn found(location: &Location, writer: &Connections) -> Result<i64, sqlx::Error> {
+    let mut connection = writer.lend().await?;
     if let Location::Server { schema, .. } = location {
         let make = MAKE_SCHEMA.replace("{schema}", schema.as_str());
-        sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut *connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await?;
     }
     version(location, &mut connection).await
 }
@@ -64,7 +64,7 @@ async fn found(location: &Location, writer: &AnyPool) -> Result<i64, sqlx::Error
 /// Does nothing if another process has applied it in the meantime.
 async fn apply(
     location: &Location,
-    writer: &AnyPool,
+    writer: &Connections,
     migration: &Migration,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = Transaction::begin(writer, location.is_shared()).await?;
@@ -84,7 +84,7 @@ async fn apply(
     transaction.commit().await
 }
 
-async fn version(location: &Location, connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
+async fn version(location: &Location, connection: &mut Connection) -> Result<i64, sqlx::Error> {
     let version = if location.is_shared() {
         "SELECT version FROM schema_version"
     } else {

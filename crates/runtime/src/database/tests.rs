@@ -37,12 +37,12 @@ impl Scratch {
     }
 }
 
-async fn insert(pool: &AnyPool, size: i64) -> Result<(), sqlx::Error> {
+async fn insert(pool: &Connections, size: i64) -> Result<(), sqlx::Error> {
     let insert = sqlx::query("INSERT INTO rows (data) VALUES (zeroblob($1))").bind(size);
     insert.execute(pool).await.map(drop)
 }
 
-async fn pragma(pool: &AnyPool, sql: &'static str) -> String {
+async fn pragma(pool: &Connections, sql: &'static str) -> String {
     let value: i64 = match sqlx::query_scalar(sql).fetch_one(pool).await {
         Ok(value) => value,
         Err(_) => return sqlx::query_scalar(sql).fetch_one(pool).await.unwrap(),

@@ -6,9 +6,10 @@
 
 use std::ops::{Deref, DerefMut};
 
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe};
+
+use super::{Connection, Connections};
 
 /// Takes the write lock at once, so that nothing which is read later can be out of date when it is written upon.
 const BEGIN_FILE: &str = "BEGIN IMMEDIATE";
@@ -21,14 +22,14 @@ const BEGIN_SHARED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
 /// opens another one.
 #[derive(Debug)]
 pub struct Transaction {
-    connection: PoolConnection<Any>,
+    connection: Connection,
     ended: bool,
 }
 
 // === impl Transaction ===
 
 impl Transaction {
-    pub(super) async fn begin(writer: &AnyPool, shared: bool) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(writer: &Connections, shared: bool) -> Result<Self, sqlx::Error> {
         let (mut transaction, begin) = Self::prepare(writer, shared).await?;
         sqlx::raw_sql(begin).execute(&mut *transaction).await?;
         Ok(transaction)
@@ -36,15 +37,18 @@ impl Transaction {
 
     /// A connection, and how to begin on it. From here on a caller that goes away leaves the end to drop, whether or not it had
     /// begun.
-    async fn prepare(writer: &AnyPool, shared: bool) -> Result<(Self, &'static str), sqlx::Error> {
-        let connection = super::acquire(writer, shared).await?;
+    async fn prepare(
+        writer: &Connections,
+        shared: bool,
+    ) -> Result<(Self, &'static str), sqlx::Error> {
+        let connection = writer.lend().await?;
         let begin = if shared { BEGIN_SHARED } else { BEGIN_FILE };
         Ok((Self { connection, ended: false }, begin))
     }
 
     /// Begins, and reads a row in the same exchange.
     pub(super) async fn begin_reading(
-        writer: &AnyPool,
+        writer: &Connections,
         shared: bool,
         select: &str,
     ) -> Result<(Self, AnyRow), sqlx::Error> {
@@ -85,15 +89,15 @@ impl Transaction {
 }
 
 impl Deref for Transaction {
-    type Target = AnyConnection;
+    type Target = Connection;
 
-    fn deref(&self) -> &AnyConnection {
+    fn deref(&self) -> &Connection {
         &self.connection
     }
 }
 
 impl DerefMut for Transaction {
-    fn deref_mut(&mut self) -> &mut AnyConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 }

@@ -6,22 +6,22 @@
 
 use std::ops::{Deref, DerefMut};
 
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::runtime::Handle;
+
+use super::{Connection, Connections};
 
 /// A read transaction. Dropping it ends it.
 #[derive(Debug)]
 pub struct View {
-    connection: Option<PoolConnection<Any>>,
+    connection: Option<Connection>,
 }
 
 // === impl View ===
 
 impl View {
-    pub(super) async fn begin(readers: &AnyPool, shared: bool) -> Result<Self, sqlx::Error> {
+    pub(super) async fn begin(readers: &Connections, shared: bool) -> Result<Self, sqlx::Error> {
         // From here on a caller that goes away leaves the end to drop, whether or not it had begun.
-        let mut view = Self { connection: Some(super::acquire(readers, shared).await?) };
+        let mut view = Self { connection: Some(readers.lend().await?) };
         let begin =
             if shared { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
         sqlx::raw_sql(begin).execute(&mut *view).await?;
@@ -30,17 +30,17 @@ impl View {
 }
 
 impl Deref for View {
-    type Target = AnyConnection;
+    type Target = Connection;
 
     #[expect(clippy::expect_used, reason = "only drop takes the connection")]
-    fn deref(&self) -> &AnyConnection {
+    fn deref(&self) -> &Connection {
         self.connection.as_ref().expect("a view has its connection until it is dropped")
     }
 }
 
 impl DerefMut for View {
     #[expect(clippy::expect_used, reason = "only drop takes the connection")]
-    fn deref_mut(&mut self) -> &mut AnyConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a view has its connection until it is dropped")
     }
 }
@@ -57,8 +57,8 @@ impl Drop for View {
     }
 }
 
-async fn end(mut connection: PoolConnection<Any>) {
-    if sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.is_err() {
+async fn end(mut connection: Connection) {
+    if sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.is_err() {
         connection.close_on_drop();
     }
 }

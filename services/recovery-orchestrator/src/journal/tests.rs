@@ -4,6 +4,8 @@ use salvor_testkit::store::{Store, skipped_on_a_server};
 use super::*;
 use std::time::Duration;
 
+mod silent;
+
 fn evidence() -> Evidence {
     use salvor_core::{Fact, Timestamp, Why};
     Evidence {

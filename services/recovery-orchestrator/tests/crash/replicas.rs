@@ -12,7 +12,7 @@ use salvor_proto::{
 };
 use salvor_testkit::{
     Fleet,
-    store::skipped_without_a_server,
+    store::{self, skipped_without_a_server},
     wait::{PATIENCE, until},
 };
 
@@ -240,6 +240,40 @@ async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
     control.clear_faults();
     process.logged("the journal cannot be used").await;
     way.mend();
+    ended_by_itself(scene, &before, process, "with a server that was gone").await;
+}
+
+/// The journal's server goes silent with a write in hand, which it makes: what is sent to it vanishes, and a new connection finds one
+/// that answers. The lease is kept meanwhile, so nobody else would end the recovery.
+#[tokio::test]
+async fn a_recovery_goes_on_when_the_server_has_gone_silent() {
+    if no_server() {
+        return;
+    }
+    let (mut scene, first, before) = Box::pin(Scene::open_with(Case::Stale, None, 1)).await;
+    first.kill().await;
+    let way = scene.by_a_way().await;
+    let process = scene.begin(None).await;
+    let control = scene.fleet.gateway("lab").control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).for_sandbox(VICTIM));
+    scene.ask().await.unwrap();
+    let asked = control
+        .wait_for_call(|call| call.seq >= before.calls && call.method == "CreateSandbox", PATIENCE);
+    assert!(asked.await.is_some());
+    let beside = store::open(scene.fleet.journal()).await;
+    let mut holder = beside.begin().await.unwrap();
+    // Writes wait for it, and reads do not.
+    sqlx::raw_sql("LOCK TABLE journal IN SHARE MODE").execute(&mut *holder).await.unwrap();
+    control.clear_faults();
+    store::somebody_waits_for(&mut holder, &beside).await;
+    way.swallow();
+    holder.commit().await.unwrap();
+    process.logged("the journal cannot be used").await;
+    ended_by_itself(scene, &before, process, "with a server that went silent").await;
+}
+
+/// Waits for its end, for which nobody does anything.
+async fn ended_by_itself(scene: Scene, before: &Before, process: Process, what: &str) {
     let recovery = until("an end", || async {
         let request =
             pb::ListRecoveriesRequest { sandbox: scene.name.clone(), ..Default::default() };
@@ -247,7 +281,7 @@ async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
         listed.into_inner().recoveries.into_iter().find(|recovery| recovery.done)
     })
     .await;
-    verify(&scene, &before, &recovery, "with a server that was gone").await;
+    verify(&scene, before, &recovery, what).await;
     process.kill().await;
     scene.fleet.stop().await;
 }

@@ -8,10 +8,10 @@ use futures::FutureExt;
 use prost::Message;
 use salvor_proto::registry::v1::{Gateway, GatewayHeartbeat, GatewayIdentity};
 use salvor_proto::time::millis;
-use salvor_runtime::database::at_once;
+use salvor_runtime::database::{Connection, at_once};
 use sha2::{Digest, Sha256};
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
 
 use super::write::new_etag;
 use super::{RequestId, Store, Txn, serving};
@@ -340,7 +340,7 @@ impl Entry {
 }
 
 /// Refuses what is about a gateway that nobody registered.
-pub(super) async fn must_be_known(connection: &mut AnyConnection, name: &str) -> Result<(), Error> {
+pub(super) async fn must_be_known(connection: &mut Connection, name: &str) -> Result<(), Error> {
     match entry(connection, name).await? {
         Some(_) => Ok(()),
         None => Err(Error::GatewayNotFound { name: name.into() }),
@@ -349,7 +349,7 @@ pub(super) async fn must_be_known(connection: &mut AnyConnection, name: &str) ->
 
 /// Refuses to bind a record to a gateway that is not known.
 pub(super) async fn must_be_registered(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     gateway: String,
 ) -> Result<(), Error> {
     match entry(connection, &gateway).await? {
@@ -358,7 +358,7 @@ pub(super) async fn must_be_registered(
     }
 }
 
-async fn entry(connection: &mut AnyConnection, name: &str) -> Result<Option<Entry>, Error> {
+async fn entry(connection: &mut Connection, name: &str) -> Result<Option<Entry>, Error> {
     let found =
         sqlx::query("SELECT name, etag, digest, message, heartbeat FROM gateways WHERE name = $1")
             .bind(name)

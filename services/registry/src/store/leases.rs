@@ -9,8 +9,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use salvor_proto::registry::v1::Lease;
 use salvor_proto::time::timestamp;
+use salvor_runtime::database::Connection;
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
 
 use super::seen::{About, Unseen};
 use super::{Store, Txn};
@@ -172,7 +173,7 @@ impl Txn {
 /// Lets a call pass whose fence token is that of the lease held, or one without a token while no lease is held, unless a
 /// token is `required`. Zero means no token.
 pub(super) async fn check(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     name: &str,
     given: i64,
     required: bool,
@@ -197,15 +198,12 @@ fn judge(
     }
 }
 
-async fn highest(connection: &mut AnyConnection) -> Result<i64, Error> {
+async fn highest(connection: &mut Connection) -> Result<i64, Error> {
     let highest = sqlx::query_scalar("SELECT COALESCE(MAX(fence_token), 0) FROM leases");
     Ok(highest.fetch_one(connection).await?)
 }
 
-pub(super) async fn find(
-    connection: &mut AnyConnection,
-    name: &str,
-) -> Result<Option<Held>, Error> {
+pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Option<Held>, Error> {
     let found = sqlx::query("SELECT fence_token, holder, expire_ms FROM leases WHERE name = $1")
         .bind(name)
         .fetch_optional(connection)

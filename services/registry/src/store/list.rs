@@ -4,7 +4,8 @@
 //! versions are no longer all held is refused. Deliberately absent: page tokens.
 
 use futures::TryStreamExt;
-use sqlx::AnyConnection;
+
+use salvor_runtime::database::Connection;
 
 use super::row::versions;
 use super::{Store, Version, txn};
@@ -59,7 +60,7 @@ impl Store {
 }
 
 async fn page(
-    view: &mut AnyConnection,
+    view: &mut Connection,
     query: &Query,
     after: &str,
     revision: i64,

@@ -1,7 +1,8 @@
 //! Secret bytes: sealed into their own table, opened for one caller only.
 
+use salvor_runtime::database::Connection;
 use sha2::{Digest, Sha256};
-use sqlx::{AnyConnection, Row};
+use sqlx::Row;
 
 use super::{Store, Txn, Version, leases, row};
 use crate::error::Error;
@@ -130,7 +131,7 @@ impl Store {
 
 /// The sealed bytes of one field, if there are any.
 pub(super) async fn fetch(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     uid: &str,
     field: Field,
 ) -> Result<Option<Material>, Error> {

@@ -5,9 +5,10 @@
 use prost::Message;
 use salvor_core::name::RecordName;
 use salvor_proto::registry::v1::{Sandbox, sandbox::State};
+use salvor_runtime::database::Connection;
 use sha2::{Digest, Sha256};
+use sqlx::Row;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
 
 use super::Txn;
 use super::material::Field;
@@ -163,7 +164,7 @@ impl Version {
 
 /// The present version of one record.
 pub(super) async fn current(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     name: &str,
 ) -> Result<Option<Version>, Error> {
     let found = sqlx::query(versions!("WHERE r.name = $1 AND r.superseded IS NULL"))

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use salvor_runtime::database::Connection;
+use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::leases::Held;
 use super::requests::{self, Answer};
@@ -60,7 +61,7 @@ impl About {
 impl Seen {
     pub(super) async fn look_up(
         &mut self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         about: &[About],
     ) -> Result<(), Error> {
         let names = about.iter().filter_map(|about| about.name.as_deref()).collect();
@@ -71,7 +72,7 @@ impl Seen {
 
     async fn look_up_records(
         &mut self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         names: BTreeSet<&str>,
     ) -> Result<(), Error> {
         const RECORDS: &str = versions!(
@@ -91,7 +92,7 @@ impl Seen {
 
     async fn look_up_answers(
         &mut self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         ids: BTreeSet<&str>,
     ) -> Result<(), Error> {
         for row in &select(connection, requests::ANSWERS, &ids).await? {
@@ -161,7 +162,7 @@ impl<T: Clone> Rows<T> {
 
 /// The rows of `statement`, which ends with `IN`, that have one of `keys`.
 pub(super) async fn select(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     statement: &str,
     keys: &BTreeSet<&str>,
 ) -> Result<Vec<AnyRow>, Error> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use salvor_proto::registry::v1::{GatewayHeartbeat, Lease, ServingLease};
 use salvor_proto::time::timestamp;
-use sqlx::AnyConnection;
+use salvor_runtime::database::Connection;
 
 use super::{Store, gateways, leases};
 use crate::error::Error;
@@ -54,7 +54,7 @@ impl Store {
 
 /// Lets a heartbeat pass that comes under the lease held, and any while none is held.
 pub(super) async fn check_speaker(
-    connection: &mut AnyConnection,
+    connection: &mut Connection,
     gateway: &str,
     heartbeat: &GatewayHeartbeat,
     now_ms: u64,

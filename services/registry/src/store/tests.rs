@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::record::{Contents, Field, Mask};
 
+mod silent;
+
 const NAME: &str = "gateways/lab/workspaces/default/sandboxes/a";
 const UNKNOWN_FIELD: u32 = 900;
 

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use salvor_runtime::database::Transaction;
-use sqlx::{AnyConnection, Row};
+use salvor_runtime::database::{Connection, Transaction};
+use sqlx::Row;
 
 use super::Retention;
 use super::group::Member;
@@ -76,7 +76,7 @@ impl Txn {
     }
 
     /// For a statement of the write at hand that asks of no record.
-    pub(super) async fn connection(&mut self) -> Result<&mut AnyConnection, Error> {
+    pub(super) async fn connection(&mut self) -> Result<&mut Connection, Error> {
         if let Err(error) = self.set_mark().await {
             self.lost = Some(error.shared());
             return Err(error);
@@ -85,7 +85,7 @@ impl Txn {
     }
 
     /// For any statement of the write at hand: it finds all that was put.
-    pub(super) async fn settled(&mut self) -> Result<&mut AnyConnection, Error> {
+    pub(super) async fn settled(&mut self) -> Result<&mut Connection, Error> {
         self.connection().await?;
         self.unwritten.write(&mut self.inner).await?;
         Ok(&mut self.inner)
@@ -205,7 +205,7 @@ impl Txn {
 }
 
 /// The present revision, and the one up to which changes may be gone.
-pub(super) async fn position(connection: &mut AnyConnection) -> Result<(i64, i64), Error> {
+pub(super) async fn position(connection: &mut Connection) -> Result<(i64, i64), Error> {
     let row = sqlx::query("SELECT revision, compacted FROM meta").fetch_one(connection).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }

@@ -4,7 +4,8 @@
 //! absent: telling whose row it was that the database refused; then the transaction is lost.
 
 use salvor_core::name::RecordName;
-use sqlx::{AnyConnection, AssertSqlSafe};
+use salvor_runtime::database::Connection;
+use sqlx::AssertSqlSafe;
 
 use super::Version;
 use super::requests::Answer;
@@ -62,7 +63,7 @@ impl Unwritten {
     }
 
     /// Writes what is of writes that are kept.
-    pub(super) async fn write_kept(&mut self, connection: &mut AnyConnection) -> Result<(), Error> {
+    pub(super) async fn write_kept(&mut self, connection: &mut Connection) -> Result<(), Error> {
         let (versions, answers) = std::mem::take(&mut self.kept);
         let versions: Vec<Row> = self.versions.drain(..versions).collect();
         let answers: Vec<Answer> = self.answers.drain(..answers).collect();
@@ -77,7 +78,7 @@ impl Unwritten {
     }
 
     /// Writes all.
-    pub(super) async fn write(&mut self, connection: &mut AnyConnection) -> Result<(), Error> {
+    pub(super) async fn write(&mut self, connection: &mut Connection) -> Result<(), Error> {
         self.keep();
         self.write_kept(connection).await
     }
@@ -85,7 +86,7 @@ impl Unwritten {
     /// Forgets the oldest answers beyond the retention, if one was added.
     pub(super) async fn forget_answers(
         &self,
-        connection: &mut AnyConnection,
+        connection: &mut Connection,
         retention: u32,
     ) -> Result<(), Error> {
         if !self.answered {
@@ -108,7 +109,7 @@ fn parameters(rows: usize, columns: usize) -> String {
 }
 
 /// Ends what is present of their names where the first of each name begins.
-async fn supersede(connection: &mut AnyConnection, rows: &[Row]) -> Result<(), Error> {
+async fn supersede(connection: &mut Connection, rows: &[Row]) -> Result<(), Error> {
     let (length, last) = (rows.len().next_power_of_two(), rows.last());
     let mut query = sqlx::query(AssertSqlSafe(superseding(length)));
     // To say it again of the last one changes nothing, and there are fewer statements to be prepared.
@@ -127,7 +128,7 @@ pub(super) fn superseding(rows: usize) -> String {
     statement.replace("{}", &parameters(rows, 2))
 }
 
-async fn insert(connection: &mut AnyConnection, rows: &[Row]) -> Result<(), Error> {
+async fn insert(connection: &mut Connection, rows: &[Row]) -> Result<(), Error> {
     let statement = format!(
         "INSERT INTO records (revision, name, gateway, workspace, sandbox, uid, etag, state, \
          is_default, superseded, digest, message) VALUES {}",
@@ -154,7 +155,7 @@ async fn insert(connection: &mut AnyConnection, rows: &[Row]) -> Result<(), Erro
     Ok(())
 }
 
-async fn insert_answers(connection: &mut AnyConnection, answers: &[Answer]) -> Result<(), Error> {
+async fn insert_answers(connection: &mut Connection, answers: &[Answer]) -> Result<(), Error> {
     let statement = format!(
         "INSERT INTO requests (id, fingerprint, answer) VALUES {}",
         parameters(answers.len(), 3)

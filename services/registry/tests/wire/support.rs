@@ -8,7 +8,6 @@ use salvor_proto::registry::v1::registry_service_client::RegistryServiceClient;
 use salvor_proto::registry::v1::*;
 use salvor_registry::{Config, KeyRing, KeySource, Registry};
 use salvor_runtime::channel::{Endpoint, connect_lazy};
-use salvor_runtime::database::Location;
 use salvor_runtime::server::Limits;
 use salvor_runtime::{ManualClock, Server, Shutdown, Timestamp, TracedChannel};
 use salvor_testkit::cut::Way;
@@ -63,9 +62,7 @@ impl Harness {
     /// On a server, by a way that can be cut.
     pub(crate) async fn start_by_a_way() -> (Self, Way) {
         let harness = Self::start().await;
-        let (url, way) = harness.store.by_a_way().await.unwrap();
-        let Location::Server { schema, .. } = harness.config.database.clone() else { panic!() };
-        let database = Location::Server { url: url.parse().unwrap(), schema };
+        let (database, way) = harness.store.beyond_a_way().await.unwrap();
         (harness.restart(|config| config.database = database).await, way)
     }
 

@@ -2,14 +2,18 @@
 //! is skipped.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod silent;
+
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use salvor_runtime::database::{Database, Error, Failure, Location, Migration, Options, Word};
+use salvor_runtime::database::{
+    Connections, Database, Error, Failure, Location, Migration, Options, Word,
+};
 use salvor_testkit::store::{Store, skipped_without_a_server};
 use salvor_testkit::wait::until;
-use sqlx::{AnyPool, AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -44,7 +48,7 @@ async fn open(store: &Store) -> Database {
     Database::open(store.location(), Options::default(), &[V1]).await.unwrap()
 }
 
-async fn insert(database: &AnyPool, id: i64, name: &str) -> Result<(), sqlx::Error> {
+async fn insert(database: &Connections, id: i64, name: &str) -> Result<(), sqlx::Error> {
     let insert = sqlx::query("INSERT INTO rows (id, name) VALUES ($1, $2)").bind(id).bind(name);
     insert.execute(database).await.map(drop)
 }
