@@ -91,7 +91,7 @@ impl Default for Options {
             undetermined_timeout: Duration::from_secs(2),
             read_timeout: Duration::from_secs(10),
             mutation_timeout: Duration::from_secs(10),
-            max_running: 64,
+            max_running: 128,
             keep_recoveries: 100_000,
             files: false,
             snapshots: false,

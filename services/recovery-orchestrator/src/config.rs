@@ -35,7 +35,7 @@ pub struct Config {
     /// How many recoveries the journal goes back; those that ended before are forgotten, with their decisions and request ids.
     /// Default 100,000.
     pub keep_recoveries: u32,
-    /// Recoveries at work at once on one gateway; more wait. Default 64, which is what an adapter sends a gateway at once.
+    /// Recoveries at work at once, at most a quarter of them on one gateway; more wait. Default 128.
     pub max_running: usize,
     /// Snapshots that nobody asks for.
     pub schedule: schedule::Settings,
@@ -60,7 +60,7 @@ impl Config {
             undetermined_timeout: Duration::from_secs(20),
             park_retry: Duration::from_secs(15),
             keep_recoveries: 100_000,
-            max_running: 64,
+            max_running: 128,
             schedule: schedule::Settings::default(),
             clock: Arc::new(SystemClock),
             crash_after_append: None,

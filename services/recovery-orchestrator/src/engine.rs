@@ -52,8 +52,6 @@ use crate::{
 pub use accept::{Accepted, Ask};
 pub use retire::Retire;
 
-/// Recoveries at work at once, whatever their gateways. As many as calls that a server admits.
-const IN_ALL: usize = 1_024;
 /// How long a recovery that has been parked may take to give its lease back and leave its place.
 const LEAVING: Duration = Duration::from_secs(5);
 
@@ -108,8 +106,9 @@ struct Place {
 impl Engine {
     /// An engine over the world's journal. `tasks` owns what it spawns, and tells it when to stop.
     pub fn new(world: World, tasks: Tasks) -> Self {
-        let places = Turns::new(world.config.max_running.max(1));
-        let in_all = Semaphore::new(IN_ALL.max(world.config.max_running));
+        let in_all = world.config.max_running.max(1);
+        let places = Turns::new((in_all / 4).max(1));
+        let in_all = Semaphore::new(in_all);
         let (running, open) = (Mutex::default(), open::Open::default());
         let stranded = Stranded::default();
         let shared = world.journal.is_shared();
@@ -179,6 +178,10 @@ impl Engine {
                     return Ok(found);
                 }
                 waiting.changed().await;
+                // At work here it settles when it leaves its place, and until then nobody need read all of it at each event.
+                while self.is_running(name) {
+                    waiting.changed().await;
+                }
             }
         };
         match timeout(limit, settled).await {
@@ -315,6 +318,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.remove(&self.name);
+        drop(running);
+        self.inner.world.journal.changed(&self.name);
     }
 }
 

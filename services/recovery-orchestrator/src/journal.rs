@@ -130,6 +130,11 @@ impl Journal {
         self.changes.waiting(recovery)
     }
 
+    /// Wakes whoever waits for a recovery, here.
+    pub fn changed(&self, recovery: &RecoveryName) {
+        self.changes.tell(recovery.as_str());
+    }
+
     /// Stores a header with its decisions, in one transaction. `spans` are the decisions' span ids, in order.
     ///
     /// # Errors

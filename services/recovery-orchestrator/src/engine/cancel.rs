@@ -4,6 +4,7 @@ use std::{convert::Infallible, sync::PoisonError, time::Duration};
 
 use salvor_core::id::RecoveryName;
 use salvor_proto::{Error, error::Code};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::Engine;
@@ -16,6 +17,8 @@ use crate::{
 
 /// How long the caller waits for the recovery to have gone back.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks at whether another orchestrator was asked. A recovery's own events are no reason to look.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Asks a recovery to go back. Once this was written down it holds past crashes, until somebody asks it to go on.
@@ -69,6 +72,7 @@ impl Engine {
                     warn!(recovery = %run.name(), %error, "whether it was asked to go back is not known");
                 }
             }
+            sleep(LOOK).await;
             waiting.changed().await;
         }
         std::future::pending().await
