@@ -168,7 +168,8 @@ async fn t11_cancelled_while_it_is_read_it_goes_back() {
     let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
     let before = recorded(&fleet, &name).await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("ExecSandbox", Effect::Hold));
+    let reading = "ExecSandboxInteractive";
+    control.fault(Fault::on(reading, Effect::Hold));
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     until("its reading", || async {
         (recovery(&fleet, &open.name).await.phase == "saving").then_some(())

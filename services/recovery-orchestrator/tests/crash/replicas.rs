@@ -433,19 +433,16 @@ async fn t08_a_cancellation_reaches_whichever_has_it_at_work() {
     let mut trio = Box::pin(Trio::open(Case::Rebuild, None)).await;
     let control = trio.scene.fleet.gateway("lab").control.clone();
     // Until the snapshot is there, there is a way back.
-    control.fault(Fault::on("ExecSandbox", Effect::Hold));
+    let reading = "ExecSandboxInteractive";
+    control.fault(Fault::on(reading, Effect::Hold));
     trio.scene.ask().await.unwrap();
     let open = trio.scene.recoveries().await.remove(0);
     trio.orchestrators.rotate_left(1);
     let elsewhere: Vec<_> = trio.orchestrators[..2].iter().map(|process| process.address).collect();
     trio.scene.fleet.use_orchestrators(&elsewhere).unwrap();
-    // Not before it has claimed the record.
-    until("it is asked to go back", || {
-        let mut recovery = trio.scene.fleet.recovery.clone();
-        let request = pb::CancelRecoveryRequest { name: open.name.clone() };
-        async move { recovery.cancel_recovery(request).await.ok() }
-    })
-    .await;
+    assert!(control.wait_for_call(|call| call.method == reading, PATIENCE).await.is_some());
+    let request = pb::CancelRecoveryRequest { name: open.name.clone() };
+    trio.scene.fleet.recovery.clone().cancel_recovery(request).await.unwrap();
     control.clear_faults();
     let ended = trio.scene.fleet.wait(&open.name).await.unwrap();
     assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
