@@ -12,6 +12,7 @@ use salvor_proto::{
 };
 use salvor_testkit::{
     Fleet,
+    cut::Way,
     store::{self, skipped_without_a_server},
     wait::{PATIENCE, until},
 };
@@ -220,12 +221,8 @@ async fn t22_registries_that_are_stopped_and_go_on_later_lose_nothing() {
     trio.stop().await;
 }
 
-/// The journal's server goes away in the midst of an effect, and comes back: nobody has to do anything about the recovery.
-#[tokio::test]
-async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
-    if no_server() {
-        return;
-    }
+/// One orchestrator, by a way to its journal's server, whose create the gateway has in hand until its faults are cleared.
+async fn held_in_its_create() -> (Scene, Before, Way, Process) {
     let (mut scene, first, before) = Box::pin(Scene::open_with(Case::Stale, None, 1)).await;
     first.kill().await;
     let way = scene.by_a_way().await;
@@ -236,6 +233,17 @@ async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
     let asked = control
         .wait_for_call(|call| call.seq >= before.calls && call.method == "CreateSandbox", PATIENCE);
     assert!(asked.await.is_some());
+    (scene, before, way, process)
+}
+
+/// The journal's server goes away in the midst of an effect, and comes back: nobody has to do anything about the recovery.
+#[tokio::test]
+async fn a_recovery_goes_on_when_the_server_that_was_gone_is_back() {
+    if no_server() {
+        return;
+    }
+    let (scene, before, way, process) = Box::pin(held_in_its_create()).await;
+    let control = scene.fleet.gateway("lab").control.clone();
     way.cut();
     control.clear_faults();
     process.logged("the journal cannot be used").await;
@@ -250,16 +258,8 @@ async fn a_recovery_goes_on_when_the_server_has_gone_silent() {
     if no_server() {
         return;
     }
-    let (mut scene, first, before) = Box::pin(Scene::open_with(Case::Stale, None, 1)).await;
-    first.kill().await;
-    let way = scene.by_a_way().await;
-    let process = scene.begin(None).await;
+    let (scene, before, way, process) = Box::pin(held_in_its_create()).await;
     let control = scene.fleet.gateway("lab").control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::Hold).for_sandbox(VICTIM));
-    scene.ask().await.unwrap();
-    let asked = control
-        .wait_for_call(|call| call.seq >= before.calls && call.method == "CreateSandbox", PATIENCE);
-    assert!(asked.await.is_some());
     let beside = store::open(scene.fleet.journal()).await;
     let mut holder = beside.begin().await.unwrap();
     // Writes wait for it, and reads do not.
