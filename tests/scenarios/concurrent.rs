@@ -16,7 +16,8 @@ use tonic::Code;
 
 use crate::{
     given::{
-        LAB, adopted, lab, lose, lost, mutations, recorded, recovery, stopped, succeeded, verdict,
+        LAB, adopted, bury, held_by, hold_as, lab, lose, lost, mutations, reaches, recorded,
+        recovery, stopped, succeeded, verdict,
     },
     support::{AUTO, REBUILD, reason, seed},
 };
@@ -245,6 +246,23 @@ async fn t22_a_recovery_that_waits_for_its_turn_keeps_its_lease() {
     lab(&fleet).control.clear_faults();
     assert_eq!(fleet.wait(&second.name).await.unwrap().state(), State::Succeeded);
     assert_eq!(mutations(&fleet), ["CreateSandbox", "CreateSandbox"]);
+    fleet.stop().await;
+}
+
+/// Its record was destroyed while it waited, by somebody who took the lease over: there is nothing left to bring back.
+#[tokio::test]
+async fn t21_a_record_destroyed_before_its_recovery_began_sends_it_back() {
+    let (fleet, first, second) = one_waits(Duration::from_secs(5)).await;
+    let name = second.sandbox.clone();
+    let holder = held_by(&fleet, &name).await;
+    let fence_token = hold_as(&fleet, &name, &holder).await;
+    bury(&fleet, &name, fence_token).await;
+    lab(&fleet).control.clear_faults();
+    let ended = reaches(&fleet, &second.name, State::RolledBack).await;
+    assert_eq!(ended.failure.unwrap().reason, "RECORD_CHANGED");
+    assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    assert_eq!(fleet.record(&name).await.unwrap().state(), registry::sandbox::State::Destroyed);
     fleet.stop().await;
 }
 

@@ -3,17 +3,22 @@
 
 use std::time::Duration;
 
-use salvor_devgateway::{Dialect, Fault};
+use salvor_devgateway::{Dialect, Effect, Fault};
 use salvor_proto::{
     recovery::v1::{self as pb, recovery::State},
     registry::v1::{self as registry, posture, sandbox},
 };
-use salvor_testkit::{Fleet, Options};
+use salvor_testkit::{
+    Fleet, Options,
+    wait::{PATIENCE, until},
+};
 use tonic::{Code, Status};
 
 use crate::{
-    given::{lab, lost, next_step, on, reaches},
+    given::{bury, held_by, hold, hold_as, lab, lost, mutations, next_step, on, reaches, release},
     rebuild::{at_work, is_as_it_was, with_snapshots},
+    resume::retry,
+    snapshots,
     support::{REBUILD, reason},
 };
 
@@ -38,17 +43,10 @@ async fn update(
 
 /// Writes as whoever takes the lease may: the way out when no recovery is left to give a record back.
 async fn update_as_holder(fleet: &Fleet, record: registry::Sandbox, field: &str) {
-    let mut registry = fleet.registry.clone();
-    let request = registry::AcquireLeaseRequest {
-        sandbox: record.name.clone(),
-        holder: "somebody".into(),
-        ttl: None,
-    };
-    let lease = registry.acquire_lease(request).await.unwrap().into_inner().lease.unwrap();
-    update(fleet, record, field, lease.fence_token).await.unwrap();
-    let (sandbox, fence_token) = (lease.sandbox, lease.fence_token);
-    let request = registry::ReleaseLeaseRequest { sandbox, fence_token };
-    registry.release_lease(request).await.unwrap();
+    let name = record.name.clone();
+    let fence_token = hold(fleet, &name).await;
+    update(fleet, record, field, fence_token).await.unwrap();
+    release(fleet, &name, fence_token).await;
 }
 
 fn locked(mut record: registry::Sandbox) -> registry::Sandbox {
@@ -128,5 +126,63 @@ async fn t08_a_record_that_changes_after_the_delete_does_not_strand_it() {
         (posture::Mode::Locked, posture::Proof::Pending),
         "and what nobody has proven is not said to be"
     );
+    fleet.stop().await;
+}
+
+/// By whoever took its lease. What was created stays; that no time mends it is said, and it can be given up.
+#[tokio::test]
+async fn t18_of_a_record_destroyed_by_hand_it_is_said_that_a_step_is_refused() {
+    let options = Options {
+        time_scale: 0.5,
+        ready_timeout: Duration::from_millis(100),
+        park_retry: LONG,
+        ..on(Dialect::V0_0)
+    };
+    let fleet = Fleet::start(options).await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    reaches(&fleet, &open.name, State::Parked).await;
+    let fence_token = hold(&fleet, &name).await;
+    bury(&fleet, &name, fence_token).await;
+    release(&fleet, &name, fence_token).await;
+
+    let waits = until("a refused step", || async {
+        retry(&fleet, &open.name).await.unwrap();
+        let waits = fleet.wait(&open.name).await.unwrap();
+        let why = waits.failure.as_ref().map(|failure| failure.reason.as_str());
+        (why == Some("REGISTRY_UNAVAILABLE")).then_some(waits)
+    })
+    .await;
+    let failure = waits.failure.unwrap();
+    let said = "refuses the next step; the orchestrator's log says which";
+    assert!(failure.message.ends_with(said), "{failure:#?}");
+    let next = format!("salvor recoveries retry {}  # after what", open.name);
+    assert!(failure.next_step.starts_with(&next), "{failure:#?}");
+    let (name, etag) = (waits.name, waits.etag);
+    let request = pb::RetireRecoveryRequest { name, etag, ..Default::default() };
+    let retired = fleet.recovery.clone().retire_recovery(request).await.unwrap().into_inner();
+    let retirement = retired.recovery.unwrap().retirement.unwrap();
+    assert_eq!(retirement.reason, "RECORD_DESTROYED", "{retirement:#?}");
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    fleet.stop().await;
+}
+
+/// There is nothing left to write down what was read in: that is no reason to wait.
+#[tokio::test]
+async fn t21_a_record_destroyed_while_its_workspace_is_read_leaves_nothing_open() {
+    let fleet = Fleet::start(snapshots::options()).await.unwrap();
+    let (name, _) = snapshots::given(&fleet, snapshots::rules()).await;
+    let control = lab(&fleet).control.clone();
+    let reading = "ExecSandboxInteractive";
+    control.fault(Fault::on(reading, Effect::Hold));
+    let open = snapshots::ask(&fleet, &name).await.unwrap();
+    assert!(control.wait_for_call(|call| call.method == reading, PATIENCE).await.is_some());
+    let holder = held_by(&fleet, &name).await;
+    let fence_token = hold_as(&fleet, &name, &holder).await;
+    bury(&fleet, &name, fence_token).await;
+    control.clear_faults();
+    let ended = reaches(&fleet, &open.name, State::Succeeded).await;
+    assert_eq!(snapshots::listed(&fleet, false).await, [ended.result.unwrap().snapshot_taken]);
+    assert_eq!(fleet.record(&name).await.unwrap().state(), sandbox::State::Destroyed);
     fleet.stop().await;
 }

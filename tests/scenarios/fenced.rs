@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use salvor_devgateway::{Dialect, Fault};
-use salvor_proto::{error::received, recovery::v1::recovery::State, registry::v1 as registry};
+use salvor_proto::recovery::v1::recovery::State;
 use salvor_testkit::{Fleet, Options, wait::PATIENCE};
 use tonic::Code;
 
 use crate::{
-    given::{lab, lost, on, reaches, steps, succeeded},
+    given::{held_by, hold_as, lab, lost, on, reaches, steps, succeeded},
     support::REBUILD,
 };
 
@@ -24,15 +24,9 @@ async fn t22_a_lease_lost_between_two_tries_is_no_failed_try() {
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     let tried = control.wait_for_call(|call| call.method == "CreateSandbox", PATIENCE).await;
     assert!(tried.is_some());
-    let acquire = |holder: &str| registry::AcquireLeaseRequest {
-        sandbox: name.clone(),
-        holder: holder.to_owned(),
-        ttl: None,
-    };
-    let held = fleet.registry.clone().acquire_lease(acquire("somebody-else")).await.unwrap_err();
-    let holder = received(&held).metadata["holder"].clone();
+    let holder = held_by(&fleet, &name).await;
     assert!(holder.starts_with(&open.name), "{holder}");
-    fleet.registry.clone().acquire_lease(acquire(&holder)).await.unwrap();
+    hold_as(&fleet, &name, &holder).await;
 
     let ended = reaches(&fleet, &open.name, State::Succeeded).await;
     let refused: Vec<_> =

@@ -188,3 +188,44 @@ pub(crate) fn violations(status: &tonic::Status) -> Vec<String> {
 pub(crate) fn next_step(status: &tonic::Status) -> String {
     received(status).next_step.unwrap_or_default()
 }
+
+// === the record's lease ===
+
+/// Takes the lease of a record. Answers its fence token.
+pub(crate) async fn hold(fleet: &Fleet, name: &str) -> i64 {
+    hold_as(fleet, name, "of-the-test").await
+}
+
+/// Takes it as this holder.
+pub(crate) async fn hold_as(fleet: &Fleet, name: &str, holder: &str) -> i64 {
+    let (sandbox, holder) = (name.to_owned(), holder.to_owned());
+    let request = registry::AcquireLeaseRequest { sandbox, holder, ttl: None };
+    let answer = fleet.registry.clone().acquire_lease(request).await.unwrap();
+    answer.into_inner().lease.unwrap().fence_token
+}
+
+/// Who holds it.
+pub(crate) async fn held_by(fleet: &Fleet, name: &str) -> String {
+    let (sandbox, holder) = (name.to_owned(), "somebody-else".to_owned());
+    let request = registry::AcquireLeaseRequest { sandbox, holder, ttl: None };
+    let held = fleet.registry.clone().acquire_lease(request).await.unwrap_err();
+    received(&held).metadata["holder"].clone()
+}
+
+/// Gives it back.
+pub(crate) async fn release(fleet: &Fleet, name: &str, fence_token: i64) {
+    let request = registry::ReleaseLeaseRequest { sandbox: name.to_owned(), fence_token };
+    fleet.registry.clone().release_lease(request).await.unwrap();
+}
+
+/// The record is destroyed by whoever holds its lease.
+pub(crate) async fn bury(fleet: &Fleet, name: &str, fence_token: i64) {
+    let etag = fleet.record(name).await.unwrap().etag;
+    let request = registry::DeleteSandboxRequest {
+        name: name.to_owned(),
+        etag,
+        fence_token,
+        ..registry::DeleteSandboxRequest::default()
+    };
+    fleet.registry.clone().delete_sandbox(request).await.unwrap();
+}

@@ -14,8 +14,8 @@ use tonic::{Code, Status};
 
 use crate::{
     given::{
-        LAB, adopted_as, adoption, lab, lose, mutations, next_step, output, reaches, recorded,
-        recovery, steps, stop, verdict, write,
+        LAB, adopted_as, adoption, hold, lab, lose, mutations, next_step, output, reaches,
+        recorded, recovery, release, steps, stop, verdict, write,
     },
     support::{AUTO, REBUILD, reason},
 };
@@ -358,25 +358,17 @@ async fn t02_nothing_is_written_where_what_is_there_cannot_be_saved() {
 
 /// Writes into the record, as the orchestrator does, that the last try was long ago.
 async fn tried_long_ago(fleet: &Fleet, name: &str) {
-    let mut registry = fleet.registry.clone();
-    let request = registry::AcquireLeaseRequest {
-        sandbox: name.into(),
-        holder: "test".into(),
-        ttl: Some(duration(Duration::from_secs(10))),
-    };
-    let lease = registry.acquire_lease(request).await.unwrap().into_inner().lease.unwrap();
+    let fence_token = hold(fleet, name).await;
     let mut record = fleet.record(name).await.unwrap();
     record.snapshot_status.get_or_insert_default().last_attempt_time = Some(timestamp(1));
     let update = registry::UpdateSandboxRequest {
         sandbox: Some(record),
         update_mask: Some(prost_types::FieldMask { paths: vec!["snapshot_status".into()] }),
-        fence_token: lease.fence_token,
+        fence_token,
         ..Default::default()
     };
-    registry.update_sandbox(update).await.unwrap();
-    let release =
-        registry::ReleaseLeaseRequest { sandbox: name.into(), fence_token: lease.fence_token };
-    registry.release_lease(release).await.unwrap();
+    fleet.registry.clone().update_sandbox(update).await.unwrap();
+    release(fleet, name, fence_token).await;
 }
 
 #[tokio::test]

@@ -14,7 +14,10 @@ use self::given::{
     NEWER, OLDER, ask, began, go_on, insert, no_further, retire, retirement, set_version, stranded,
 };
 use crate::{
-    given::{lab, lost, mutations, next_step, reaches, recorded, recovery, succeeded, verdict},
+    given::{
+        bury, hold, lab, lost, mutations, next_step, reaches, recorded, recovery, release,
+        succeeded, verdict,
+    },
     resume::{cancel, retry},
     support::{AUTO, REBUILD, reason},
 };
@@ -163,9 +166,9 @@ async fn t17_a_newer_version_is_told_from_damage() {
 async fn t17_a_parked_recovery_that_is_void_is_retired() {
     let Some((fleet, name, parked)) = began().await else { return };
     lab(&fleet).control.up().await.unwrap();
-    let fence_token = given::hold(&fleet, &name).await;
-    given::bury(&fleet, &name, fence_token).await;
-    given::release(&fleet, &name, fence_token).await;
+    let fence_token = hold(&fleet, &name).await;
+    bury(&fleet, &name, fence_token).await;
+    release(&fleet, &name, fence_token).await;
     let ended = retire(&fleet, ask(&parked)).await.unwrap().recovery.unwrap();
     assert_eq!(ended.state(), State::Retired, "{ended:#?}");
     assert_eq!(retirement(&ended).reason, "RECORD_DESTROYED");

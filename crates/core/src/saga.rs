@@ -202,7 +202,7 @@ pub enum ParkReason {
     Undetermined(Why),
     /// The sandbox did not become ready in time.
     NotReadyInTime,
-    /// The registry cannot be written.
+    /// The registry cannot be used for the next step: it is away, or refuses it.
     RegistryUnavailable,
     /// The effect keeps failing without a change.
     KeepsFailing(Cause),

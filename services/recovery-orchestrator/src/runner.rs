@@ -182,7 +182,7 @@ async fn one_step<S: Perform>(
             return Ok(Stepped::Stop);
         }
         Err(error) => {
-            warn!(recovery = %run.name(), step = S::name(step), %error, "the registry cannot be used");
+            warn!(recovery = %run.name(), step = S::name(step), %error, "the registry is away, or refuses it");
             S::parked(ParkReason::RegistryUnavailable)
         }
     };

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use salvor_proto::{
-    recovery::v1::{self as pb, recovery::State},
-    registry::v1 as registry,
-};
+use salvor_proto::recovery::v1::{self as pb, recovery::State};
 use salvor_runtime::database::Location;
 use salvor_testkit::{Fleet, store};
 use tonic::{Code, Status};
@@ -168,34 +165,4 @@ pub(super) async fn retire(
 
 pub(super) fn retirement(recovery: &pb::Recovery) -> pb::Retirement {
     recovery.retirement.clone().unwrap()
-}
-
-// === the record's lease ===
-
-pub(super) async fn hold(fleet: &Fleet, name: &str) -> i64 {
-    hold_as(fleet, name, "of-the-test").await
-}
-
-pub(super) async fn hold_as(fleet: &Fleet, name: &str, holder: &str) -> i64 {
-    let (sandbox, holder) = (name.to_owned(), holder.to_owned());
-    let request = registry::AcquireLeaseRequest { sandbox, holder, ttl: None };
-    let answer = fleet.registry.clone().acquire_lease(request).await.unwrap();
-    answer.into_inner().lease.unwrap().fence_token
-}
-
-pub(super) async fn release(fleet: &Fleet, name: &str, fence_token: i64) {
-    let request = registry::ReleaseLeaseRequest { sandbox: name.to_owned(), fence_token };
-    fleet.registry.clone().release_lease(request).await.unwrap();
-}
-
-/// The record is destroyed by whoever holds its lease.
-pub(super) async fn bury(fleet: &Fleet, name: &str, fence_token: i64) {
-    let etag = fleet.record(name).await.unwrap().etag;
-    let request = registry::DeleteSandboxRequest {
-        name: name.to_owned(),
-        etag,
-        fence_token,
-        ..registry::DeleteSandboxRequest::default()
-    };
-    fleet.registry.clone().delete_sandbox(request).await.unwrap();
 }

@@ -7,9 +7,11 @@ use salvor_proto::{
 };
 use tonic::Code;
 
-use super::given::{OLDER, ask, began, hold, hold_as, insert, release, retire, stranded};
+use super::given::{OLDER, ask, began, insert, retire, stranded};
 use crate::{
-    given::{lab, mutations, next_step, reaches, recorded, recovery, verdict},
+    given::{
+        hold, hold_as, lab, mutations, next_step, reaches, recorded, recovery, release, verdict,
+    },
     resume::retry,
     support::reason,
 };

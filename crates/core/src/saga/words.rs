@@ -277,7 +277,9 @@ impl fmt::Display for ParkReason {
                 write!(f, "what it came to is not known: {}", why.sentence())
             }
             Self::NotReadyInTime => f.write_str("the sandbox did not become ready in time"),
-            Self::RegistryUnavailable => f.write_str("the registry cannot be written"),
+            Self::RegistryUnavailable => f.write_str(
+                "the registry is away, or refuses the next step; the orchestrator's log says which",
+            ),
             Self::KeepsFailing(cause) => write!(f, "it keeps failing: {}", cause.sentence()),
             Self::NameTaken => f.write_str(
                 "another sandbox has the name on the gateway; it is left alone, and what was saved is kept",

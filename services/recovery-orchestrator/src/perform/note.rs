@@ -1,4 +1,5 @@
-//! What a recovery found out about a record's snapshots, written into the record: compare-and-swap under the lease.
+//! What a recovery found out about a record's snapshots, written into the record: compare-and-swap under the lease. Of a record
+//! that was destroyed meanwhile nothing is written.
 
 use salvor_core::{
     id::SnapshotName,
@@ -9,7 +10,7 @@ use salvor_core::{
 };
 use salvor_proto::{Error, registry::v1 as pb, time::timestamp};
 
-use super::record::{note_complete, note_restored};
+use super::record::{note_complete, note_restored, standing};
 use crate::runner::Run;
 
 /// What the registry takes of a sentence, in bytes.
@@ -30,7 +31,7 @@ pub(super) async fn note(
     tried: Option<Tried<'_>>,
     drill: Option<pb::DrillResult>,
 ) -> Result<(), Error> {
-    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let Some(mut record) = standing(run).await? else { return Ok(()) };
     let tried = tried.filter(|_| counts(run, &record));
     if tried.is_none() && drill.is_none() {
         return Ok(());
@@ -59,7 +60,7 @@ pub(super) async fn note(
 pub(super) async fn note_restore(run: &Run, data: &Part) -> Result<(), Error> {
     let inputs = &run.header.plan.inputs;
     let Some(chosen) = &inputs.restore else { return Ok(()) };
-    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let Some(mut record) = standing(run).await? else { return Ok(()) };
     let before = record.snapshot_status.get_or_insert_default().clone();
     note_restored(&mut record, &inputs.asked, &chosen.saved.name, Some(data));
     if record.snapshot_status.as_ref() == Some(&before) {
@@ -70,7 +71,7 @@ pub(super) async fn note_restore(run: &Run, data: &Part) -> Result<(), Error> {
 
 /// Takes out of the record what it says of snapshots that are no more: nothing is said to be safe in them.
 pub(super) async fn note_deleted(run: &Run, deleted: &[SnapshotName]) -> Result<(), Error> {
-    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let Some(mut record) = standing(run).await? else { return Ok(()) };
     let Some(status) = record.snapshot_status.as_mut() else { return Ok(()) };
     let gone = |name: &String| deleted.iter().any(|one| one.as_str() == name);
     if !gone(&status.last_complete) && !status.pending_restores.iter().any(gone) {

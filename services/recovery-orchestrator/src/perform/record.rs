@@ -26,12 +26,12 @@ pub(super) struct Claim {
     pub(super) entry: String,
 }
 
-/// Copies the record and marks it; `None` when it is not the one that the plan was made from.
+/// Copies the record and marks it; `None` when it is not the one that the plan was made from, or has been destroyed since.
 ///
 /// A record that is marked already was marked by this recovery before a crash, or by one that is void: the lease is ours.
 pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option<Claim>, Error> {
     let registry = &run.world.registry;
-    let mut record = registry.sandbox(run.target()).await?;
+    let Some(mut record) = standing(run).await? else { return Ok(None) };
     if !planned_from(run, &record)? {
         return Ok(None);
     }
@@ -50,6 +50,12 @@ pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option
 pub(super) async fn is_planned(run: &Run) -> Result<bool, Error> {
     let record = run.world.registry.sandbox(run.target()).await?;
     Ok(record.state() == pb::sandbox::State::Active && planned_from(run, &record)?)
+}
+
+/// The record, unless it was destroyed meanwhile: then there is nothing left to write into.
+pub(super) async fn standing(run: &Run) -> Result<Option<pb::Sandbox>, Error> {
+    let record = run.world.registry.sandbox(run.target()).await?;
+    Ok((record.state() != pb::sandbox::State::Destroyed).then_some(record))
 }
 
 /// Takes the mark off. A record that bears none was unmarked before a crash, or is a tombstone.
@@ -121,7 +127,7 @@ pub(super) async fn commit(
 
 /// Writes into the record how the proof of its obligation went, if it was looked at.
 pub(super) async fn note_posture(run: &Run, part: Option<&Part>) -> Result<(), Error> {
-    let mut record = run.world.registry.sandbox(run.target()).await?;
+    let Some(mut record) = standing(run).await? else { return Ok(()) };
     let (Some(part), Some(stored)) = (part, record.posture.as_mut()) else { return Ok(()) };
     if !prove(stored, part, run.world.now().0) {
         return Ok(());

@@ -146,10 +146,8 @@ impl NextStep {
 pub fn after_park(recovery: &RecoveryName, why: ParkReason) -> String {
     let first = match why {
         ParkReason::KeepsFailing(cause) => cause.remedy(),
-        ParkReason::Undetermined(_)
-        | ParkReason::NotReadyInTime
-        | ParkReason::RegistryUnavailable
-        | ParkReason::NameTaken => "",
+        ParkReason::RegistryUnavailable => "after what the orchestrator's log names was mended",
+        ParkReason::Undetermined(_) | ParkReason::NotReadyInTime | ParkReason::NameTaken => "",
     };
     step("salvor recoveries retry", recovery.as_str(), first)
 }
