@@ -30,6 +30,7 @@ mod snapshots;
 mod stale;
 mod support;
 mod trees;
+mod twice;
 mod unknown;
 mod versions;
 mod witness;

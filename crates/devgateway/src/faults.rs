@@ -53,6 +53,9 @@ pub enum Effect {
     LoseReply,
     /// Do it, then never answer: the client's deadline decides.
     HangAfter,
+    /// Do it twice, as what stands between and sends again does, and answer as the second time. For calls that are no streams,
+    /// whichever sandbox they are about.
+    Twice,
     /// Leave the sandbox out of lists; other reads still find it.
     OmitFromList,
     /// List the sandbox twice.
@@ -134,7 +137,7 @@ impl Fault {
 // === impl Effect ===
 
 impl Effect {
-    /// Effects on data apply row by row, or byte by byte, not to the call as a whole.
+    /// Effects on data apply row by row, byte by byte or to the request as it comes, not to what is called for.
     fn is_about_data(&self) -> bool {
         match self {
             Self::Fail { .. }
@@ -144,7 +147,9 @@ impl Effect {
             | Self::Drop
             | Self::LoseReply
             | Self::HangAfter => false,
-            Self::OmitFromList
+            // Before it is known whom a call is about.
+            Self::Twice
+            | Self::OmitFromList
             | Self::ListTwice
             | Self::OmitSpec
             | Self::MisreportExit
@@ -207,6 +212,11 @@ impl Faults {
         hit
     }
 
+    /// Whether this request is to be served twice.
+    pub(crate) fn twice(&self, method: &str) -> bool {
+        self.data(&Effect::Twice, method, "", "")
+    }
+
     /// After how much of its input a fault cuts an interactive exec of this sandbox, named or by its id.
     pub(crate) fn cut(&self, sandbox: &str, command: &[String]) -> Option<u64> {
         let mut set = lock(&self.set);
@@ -247,6 +257,7 @@ impl Plan {
             Effect::LoseReply => self.failure = Some(Failure::ReplyLost),
             Effect::HangAfter => self.failure = Some(Failure::HungAfter),
             Effect::Hold
+            | Effect::Twice
             | Effect::OmitFromList
             | Effect::ListTwice
             | Effect::OmitSpec

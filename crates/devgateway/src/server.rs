@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -188,7 +190,8 @@ impl Front {
         let path = request.uri().path().to_owned();
         let mut response = if let Some(method) = path.strip_prefix(PREFIX) {
             match self.admit(method, &request) {
-                Ok(()) => self.routes.clone().call(request).await,
+                Ok(()) if self.core.faults.twice(method) => self.twice(request).await,
+                Ok(()) => self.routes.clone().call(request.map(Body::new)).await,
                 Err(refusal) => refusal.status(self.core.config().dialect).into_http(),
             }
         } else if is_grpc(&request) {
@@ -202,6 +205,19 @@ impl Front {
             response.headers_mut().insert("x-request-id", id);
         }
         response
+    }
+
+    /// Serves a request, and the same again; answers as the second time.
+    async fn twice(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return tonic::Status::internal(error.to_string()).into_http(),
+        };
+        let again = || Body::new(Full::new(body.clone()));
+        let first = http::Request::from_parts(head.clone(), again());
+        drop(self.routes.clone().call(first).await);
+        self.routes.clone().call(http::Request::from_parts(head, again())).await
     }
 
     /// Rate and credentials, before anything of the message is read.
@@ -245,7 +261,7 @@ impl Front {
             }),
             _ => return None,
         };
-        let body = http_body_util::Full::new(bytes::Bytes::from(document.to_string()));
+        let body = Full::new(Bytes::from(document.to_string()));
         let mut response = http::Response::new(Body::new(body));
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(http::header::CONTENT_TYPE, json);
@@ -256,7 +272,7 @@ impl Front {
 // === impl Routes ===
 
 impl Routes {
-    async fn call(self, request: http::Request<Incoming>) -> http::Response<Body> {
+    async fn call(self, request: http::Request<Body>) -> http::Response<Body> {
         let served = match self {
             Self::V0_0(service) => service.oneshot(request).await,
             Self::V0_1(service) => service.oneshot(request).await,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use salvor_core::Limits;
 use salvor_runtime::{Clock, SystemClock, channel::Endpoint, database::Location, tls::ClientTls};
 
-use crate::schedule;
+use crate::{journal::CrashAfter, schedule};
 
 /// Everything that is configured. [`Config::new`] gives the defaults for one machine.
 #[derive(Debug, Clone)]
@@ -41,8 +41,8 @@ pub struct Config {
     pub schedule: schedule::Settings,
     /// The time of day. It may be set at any time: nothing seems older for it to a guard.
     pub clock: Arc<dyn Clock>,
-    /// For crash tests only: the process kills itself (SIGKILL) right after the journal's n-th append.
-    pub crash_after_append: Option<u64>,
+    /// For crash tests and simulations only: the process ends right after an append to the journal.
+    pub crash_after_append: Option<CrashAfter>,
 }
 
 impl Config {

@@ -5,16 +5,14 @@
 
 mod cancellations;
 mod changes;
+mod crash;
 mod found;
 mod read;
 mod retention;
 mod retire;
 mod schema;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use salvor_core::{
     Evidence, Plan, SagaKind,
@@ -28,6 +26,7 @@ use sqlx::error::DatabaseError;
 use crate::words::NextStep;
 
 pub use changes::Waiting;
+pub use crash::CrashAfter;
 pub use found::{Found, Illegible};
 pub use read::{DecisionFilter, RecoveryFilter, StoredDecision};
 pub(crate) use retire::changed;
@@ -81,8 +80,7 @@ pub struct Journal {
     changes: changes::Changes,
     /// Of what other replicas write.
     _heeding: Arc<Heeding>,
-    appends: Arc<AtomicU64>,
-    crash_after: Option<u64>,
+    crash_after: Option<CrashAfter>,
 }
 
 // === impl Journal ===
@@ -94,14 +92,14 @@ impl Journal {
     /// It cannot be made, opened or brought to this version's schema; nothing was changed then.
     pub async fn open(
         location: &Location,
-        crash_after: Option<u64>,
+        crash_after: Option<CrashAfter>,
     ) -> Result<Self, salvor_runtime::database::Error> {
         Self::open_with(location, crash_after, Options::default()).await
     }
 
     async fn open_with(
         location: &Location,
-        crash_after: Option<u64>,
+        crash_after: Option<CrashAfter>,
         options: Options,
     ) -> Result<Self, salvor_runtime::database::Error> {
         let options = Options { writers: WRITERS, ..options };
@@ -112,7 +110,7 @@ impl Journal {
             Word::Of(recovery) => told.tell(&recovery),
             Word::Any => told.tell_all(),
         }));
-        Ok(Self { db, changes, _heeding: heeding, appends: Arc::default(), crash_after })
+        Ok(Self { db, changes, _heeding: heeding, crash_after })
     }
 
     /// Closes it, once whoever uses it has ended; a file's log is folded in.
@@ -214,9 +212,8 @@ impl Journal {
     }
 
     fn wrote(&self, recovery: &RecoveryName) {
-        let count = self.appends.fetch_add(1, Ordering::SeqCst) + 1;
-        if self.crash_after == Some(count) {
-            crash();
+        if let Some(crash_after) = &self.crash_after {
+            crash_after.wrote();
         }
         self.changes.tell(recovery.as_str());
     }
@@ -258,12 +255,6 @@ fn reused(header: &Header, error: &sqlx::Error) -> Error {
     let message =
         format!("request_id {id} was used meanwhile, for another request; nothing was begun");
     Error::new(Code::Invalid, "REQUEST_ID_REUSED", message).next_step(NextStep::FreshId.of(""))
-}
-
-/// The journal as a test wants it to be found: this process is gone at this very point.
-fn crash() {
-    // SIGKILL cannot be caught: nothing after this line runs.
-    let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
 }
 
 /// What a storage failure leaves untouched.

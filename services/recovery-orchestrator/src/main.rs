@@ -4,7 +4,7 @@ use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use salvor_recovery_orchestrator::{Config, DEFAULT_PORT, Orchestrator};
+use salvor_recovery_orchestrator::{Config, DEFAULT_PORT, Orchestrator, journal::CrashAfter};
 use salvor_runtime::{
     Shutdown,
     channel::Endpoint,
@@ -80,7 +80,7 @@ impl Args {
         config.schedule.per_gateway = self.snapshots_per_gateway;
         config.schedule.in_all = self.snapshots_at_once;
         config.keep_recoveries = self.keep_recoveries;
-        config.crash_after_append = self.crash_after_append;
+        config.crash_after_append = self.crash_after_append.map(CrashAfter::killed);
         Ok(config)
     }
 }

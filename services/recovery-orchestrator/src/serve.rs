@@ -59,7 +59,8 @@ impl Orchestrator {
     /// [`Error`]. An unreachable registry is not one of its reasons.
     pub async fn open(config: Config, tasks: Tasks) -> Result<Self, Error> {
         let lock = config.journal.file().map(lock).transpose()?.map(Arc::new);
-        let journal = at_once(Journal::open(&config.journal, config.crash_after_append)).await?;
+        let journal =
+            at_once(Journal::open(&config.journal, config.crash_after_append.clone())).await?;
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::clone(&config.clock);
         let adapters = Adapters::new(&config, clock.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use salvor_devgateway::{Control, DevGateway, Dialect, Driver, Order};
+use salvor_recovery_orchestrator::journal::CrashAfter;
 use salvor_runtime::Shutdown;
 use salvor_runtime::channel::Endpoint;
 use salvor_runtime::database::Location;
@@ -67,7 +68,7 @@ pub(crate) async fn adapter(data: PathBuf) -> Ended {
 }
 
 /// An orchestrator, with a journal of its own.
-pub(crate) async fn orchestrator(journal: PathBuf) -> Ended {
+pub(crate) async fn orchestrator(journal: PathBuf, crash_after: Option<CrashAfter>) -> Ended {
     let mut config = salvor_recovery_orchestrator::Config::new(Location::File(journal), "");
     config.registry = registry_endpoint();
     config.limits.absence_settle = SETTLE;
@@ -79,6 +80,7 @@ pub(crate) async fn orchestrator(journal: PathBuf) -> Ended {
     config.lease_ttl = Duration::from_secs(3);
     config.park_retry = Duration::from_millis(500);
     config.schedule.poll = Duration::ZERO;
+    config.crash_after_append = crash_after;
     let listener = listen(port::ORCHESTRATOR).await?;
     let tasks = Shutdown::new().tasks();
     let orchestrator = salvor_recovery_orchestrator::Orchestrator::open(config, tasks).await?;

@@ -30,6 +30,19 @@ pub struct Script {
     pub targets: Vec<String>,
     /// What happens, in order of time; times count from the beginning of the trouble.
     pub acts: Vec<(Duration, Act)>,
+    /// An orchestrator that crashes right after it has written something into its journal, if one does.
+    pub death: Option<Death>,
+}
+
+/// The crash of an orchestrator at a moment that no clock gives: right after a write, before anybody hears of it.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// Which orchestrator: 0 or 1.
+    pub of: usize,
+    /// After how many writes.
+    pub writes: u64,
+    /// How long it is gone.
+    pub gone: Duration,
 }
 
 /// One thing that happens.
@@ -87,7 +100,8 @@ impl Script {
         let count = rng.random_range(1..=3);
         let targets: Vec<String> = (1..=count).map(|index| format!("agent-{index}")).collect();
         let acts = draw::acts(&mut rng, &targets);
-        Self { seed, dialect, targets, acts }
+        let death = draw::death(&mut rng);
+        Self { seed, dialect, targets, acts, death }
     }
 
     /// A future without any trouble but this: the sandbox is lost, and somebody asks for its recovery.
@@ -96,13 +110,16 @@ impl Script {
         let lose = Act::Gateway(Order::Lose { sandbox: target.clone() });
         let ask = Ask { target: target.clone(), of: 0, what: What::Recover };
         let acts = vec![(Duration::ZERO, lose), (Duration::from_secs(1), Act::Ask(ask))];
-        Self { seed, dialect: Dialect::V0_0, targets: vec![target], acts }
+        Self { seed, dialect: Dialect::V0_0, targets: vec![target], acts, death: None }
     }
 }
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: wire {:?}, {}", self.seed, self.dialect, self.targets.join(", "))?;
+        if let Some(death) = &self.death {
+            writeln!(f, "  {death:?}")?;
+        }
         for (at, act) in &self.acts {
             writeln!(f, "  {:>6} ms  {act:?}", at.as_millis())?;
         }

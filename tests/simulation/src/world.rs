@@ -1,13 +1,15 @@
 //! One world: its hosts, its trouble, and the end of both.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use salvor_devgateway::Order;
+use salvor_recovery_orchestrator::journal::CrashAfter;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::Layer as _;
@@ -30,6 +32,9 @@ const LIMIT: Duration = Duration::from_mins(20);
 /// Segments of one connection on their way.
 const IN_FLIGHT: usize = 4_096;
 
+/// The host at hand has died of the store operation at hand.
+static DYING: AtomicBool = AtomicBool::new(false);
+
 /// How far a world is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -50,6 +55,18 @@ pub(crate) struct Stage {
     pub(crate) orphaned: Mutex<Vec<String>>,
     /// How far the world is.
     pub(crate) phase: watch::Sender<Phase>,
+    /// The host that has died of a write.
+    pub(crate) died: OnceLock<&'static str>,
+}
+
+/// When the host comes back that dies of a write.
+enum Back {
+    /// It has not died.
+    Never,
+    /// Then.
+    At(Duration),
+    /// It has.
+    Already,
 }
 
 /// What the world's hand holds to make things happen.
@@ -70,7 +87,7 @@ pub fn run(script: &Script) -> Result<History> {
     let ears = take_over_process(script.seed)?;
     let (hand, mut sim, found) = build(script, dir.path());
     let mut acts = script.acts.iter().peekable();
-    let mut begun = None;
+    let (mut begun, mut back) = (None, Back::Never);
     loop {
         let ended = sim.step().map_err(|error| anyhow!("{error}"))?;
         let now = sim.elapsed();
@@ -78,6 +95,7 @@ pub fn run(script: &Script) -> Result<History> {
             break;
         }
         anyhow::ensure!(now < LIMIT, "the world did not end within {LIMIT:?} of its own time");
+        hand.see_to_the_dead(&mut sim, script, now, &mut back);
         if *hand.stage.phase.borrow() != Phase::Trouble {
             continue;
         }
@@ -113,6 +131,7 @@ fn build(script: &Script, dir: &Path) -> (Hand, Sim<'static>, client::Found) {
         gateway: Told::default(),
         orphaned: Mutex::default(),
         phase: watch::Sender::new(Phase::Preparing),
+        died: OnceLock::new(),
     });
     let registry = dir.join("registry");
     sim.host("registry", move || hosts::registry(registry.clone()));
@@ -120,13 +139,30 @@ fn build(script: &Script, dir: &Path) -> (Hand, Sim<'static>, client::Found) {
     sim.host("adapter", move || hosts::adapter(adapter.clone()));
     for (index, name) in HOSTS.into_iter().filter(|host| host.starts_with("orch")).enumerate() {
         let journal = hosts::journal(dir, index);
-        sim.host(name, move || hosts::orchestrator(journal.clone()));
+        let dies = dies(script, index, name, &stage);
+        // The count goes on when it is back, and so it dies of a write once.
+        sim.host(name, move || hosts::orchestrator(journal.clone(), dies.clone()));
     }
     add_gateway(&mut sim, script, dir, &stage, told);
     let found = client::Found::default();
     let play = client::play(Arc::clone(&stage), script.clone(), asked, Arc::clone(&found));
     sim.client("client", play);
     (Hand { stage, orders, asks }, sim, found)
+}
+
+/// The death of this orchestrator by a write, if its script says so.
+fn dies(
+    script: &Script,
+    index: usize,
+    host: &'static str,
+    stage: &Arc<Stage>,
+) -> Option<CrashAfter> {
+    let death = script.death.as_ref().filter(|death| death.of == index)?;
+    let stage = Arc::clone(stage);
+    Some(CrashAfter::by(death.writes, move || {
+        DYING.store(true, Ordering::SeqCst);
+        stage.died.set(host).ok();
+    }))
 }
 
 /// The gateway's host never crashes: the gateway restarts in ways of its own.
@@ -169,6 +205,22 @@ impl Hand {
         }
     }
 
+    /// A host that has died of a write is crashed, and comes back in its time.
+    fn see_to_the_dead(&self, sim: &mut Sim<'_>, script: &Script, now: Duration, back: &mut Back) {
+        let (Some(host), Some(death)) = (self.stage.died.get(), &script.death) else { return };
+        match *back {
+            Back::Never => {
+                self.apply(sim, &Act::Crash(host));
+                *back = Back::At(now + death.gone);
+            }
+            Back::At(at) if now >= at => {
+                self.apply(sim, &Act::Bounce(host));
+                *back = Back::Already;
+            }
+            Back::At(_) | Back::Already => {}
+        }
+    }
+
     /// No more trouble: every link is whole, every host runs, and the gateway behaves.
     fn calm_down(&self, sim: &mut Sim<'_>) {
         for (index, a) in HOSTS.iter().enumerate() {
@@ -194,7 +246,10 @@ fn take_over_process(seed: u64) -> Result<Ears> {
     mad_turmoil::rand::set_rng(StdRng::seed_from_u64(!seed));
     let stores: &'static Handle = Box::leak(Box::new(store_runtime()?));
     clocks::simulate();
-    salvor_runtime::database::take_no_time(move || (stores.enter(), clocks::Aside::step()));
+    salvor_runtime::database::take_no_time(
+        move || (stores.enter(), clocks::Aside::step()),
+        || DYING.swap(false, Ordering::SeqCst),
+    );
     let ears = Ears::default();
     let filter = Targets::new().with_target(TARGET, tracing::Level::DEBUG);
     let subscriber = tracing_subscriber::registry().with(ears.clone().with_filter(filter));

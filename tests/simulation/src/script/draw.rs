@@ -8,12 +8,14 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use salvor_devgateway::{Effect, Fault, Order, Restart};
 
-use super::{Act, Ask, HOSTS, MORTAL, ORCHESTRATORS, What};
+use super::{Act, Ask, Death, HOSTS, MORTAL, ORCHESTRATORS, What};
 
 /// How long trouble goes on.
 const TROUBLE_MS: u64 = 20_000;
 /// How long one trouble lasts, at the most.
 const LASTS_MS: u64 = 6_000;
+/// Writes of an orchestrator before it dies of one, at the most.
+const WRITES: u64 = 24;
 /// Methods of the gateway whose answers go astray.
 const METHODS: [&str; 6] =
     ["CreateSandbox", "DeleteSandbox", "StartSandbox", "GetSandbox", "ListSandboxes", "Health"];
@@ -111,14 +113,23 @@ fn crash(rng: &mut StdRng, acts: &mut Vec<(Duration, Act)>) {
     acts.push((at + Duration::from_millis(rng.random_range(10..LASTS_MS)), Act::Bounce(host)));
 }
 
+/// Of one orchestrator in two worlds, after as many writes as a recovery or two make.
+pub(super) fn death(rng: &mut StdRng) -> Option<Death> {
+    let of = rng.random_range(0..ORCHESTRATORS);
+    let writes = rng.random_range(1..=WRITES);
+    let gone = Duration::from_millis(rng.random_range(10..LASTS_MS));
+    rng.random_bool(0.5).then_some(Death { of, writes, gone })
+}
+
 fn fault(rng: &mut StdRng, targets: &[String]) -> Fault {
-    let effect = match rng.random_range(0..8) {
+    let effect = match rng.random_range(0..10) {
         0 => Effect::Fail { code: 14, message: "unavailable".to_owned() },
         1 => Effect::Fail { code: 13, message: "internal".to_owned() },
         2 => Effect::Delay { millis: rng.random_range(10..4_000) },
         3 => Effect::Drop,
         4 | 5 => Effect::LoseReply,
         6 => Effect::HangAfter,
+        7 | 8 => Effect::Twice,
         _ => Effect::OmitFromList,
     };
     let method = match effect {
@@ -127,7 +138,9 @@ fn fault(rng: &mut StdRng, targets: &[String]) -> Fault {
     };
     let fault = Fault::on(method.unwrap_or("GetSandbox"), effect).times(rng.random_range(1..=3));
     match targets.choose(rng) {
-        Some(target) if rng.random_bool(0.3) => fault.for_sandbox(target),
+        Some(target) if rng.random_bool(0.3) && fault.effect != Effect::Twice => {
+            fault.for_sandbox(target)
+        }
         _ => fault,
     }
 }
