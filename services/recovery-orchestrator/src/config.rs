@@ -41,6 +41,9 @@ pub struct Config {
     pub schedule: schedule::Settings,
     /// The time of day. It may be set at any time: nothing seems older for it to a guard.
     pub clock: Arc<dyn Clock>,
+    /// For simulations only: the journal is a file, and another orchestrator of this very process has it open, too. They hear
+    /// nothing of each other's writes but what they read.
+    pub journal_is_shared: bool,
     /// For crash tests and simulations only: the process ends right after an append to the journal.
     pub crash_after_append: Option<CrashAfter>,
 }
@@ -63,6 +66,7 @@ impl Config {
             max_running: 128,
             schedule: schedule::Settings::default(),
             clock: Arc::new(SystemClock),
+            journal_is_shared: false,
             crash_after_append: None,
         }
     }

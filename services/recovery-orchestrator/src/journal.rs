@@ -77,6 +77,7 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub struct Journal {
     db: Database,
+    shared: bool,
     changes: changes::Changes,
     /// Of what other replicas write.
     _heeding: Arc<Heeding>,
@@ -110,7 +111,8 @@ impl Journal {
             Word::Of(recovery) => told.tell(&recovery),
             Word::Any => told.tell_all(),
         }));
-        Ok(Self { db, changes, _heeding: heeding, crash_after })
+        let shared = location.is_shared();
+        Ok(Self { db, shared, changes, _heeding: heeding, crash_after })
     }
 
     /// Closes it, once whoever uses it has ended; a file's log is folded in.
@@ -119,8 +121,13 @@ impl Journal {
     }
 
     /// Whether other orchestrators may write into it.
-    pub fn is_shared(&self) -> bool {
-        self.db.location().is_shared()
+    pub const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// From here on others may, although it is a file: for simulations only.
+    pub(crate) const fn share(&mut self) {
+        self.shared = true;
     }
 
     /// What wakes whoever waits for a recovery to change, whichever orchestrator changes it.

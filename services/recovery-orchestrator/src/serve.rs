@@ -58,9 +58,13 @@ impl Orchestrator {
     /// # Errors
     /// [`Error`]. An unreachable registry is not one of its reasons.
     pub async fn open(config: Config, tasks: Tasks) -> Result<Self, Error> {
-        let lock = config.journal.file().map(lock).transpose()?.map(Arc::new);
-        let journal =
-            at_once(Journal::open(&config.journal, config.crash_after_append.clone())).await?;
+        let own = config.journal.file().filter(|_| !config.journal_is_shared);
+        let lock = own.map(lock).transpose()?.map(Arc::new);
+        let opening = Journal::open(&config.journal, config.crash_after_append.clone());
+        let mut journal = at_once(opening).await?;
+        if config.journal_is_shared {
+            journal.share();
+        }
         let registry = Registry::new(channel::connect_lazy(&config.registry)?);
         let clock = Arc::clone(&config.clock);
         let adapters = Adapters::new(&config, clock.clone());

@@ -1,7 +1,7 @@
 //! What a world came to: everything that the rules are checked against.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use futures::FutureExt as _;
@@ -15,8 +15,7 @@ use salvor_runtime::database::{Location, at_once};
 use sha2::{Digest as _, Sha256};
 
 use crate::client::record_name;
-use crate::hosts;
-use crate::script::{BYSTANDER, ORCHESTRATORS};
+use crate::script::BYSTANDER;
 use crate::trace::Sent;
 
 /// Recoveries of one journal at the most.
@@ -86,15 +85,14 @@ pub struct History {
 /// Reads the journals, beside what the client saw.
 pub(crate) fn complete(
     seen: Seen,
-    dir: &Path,
+    journals: &[PathBuf],
     sent: Vec<Sent>,
     virtual_ms: u64,
 ) -> Result<History> {
     let mut journaled = Vec::new();
-    for index in 0..ORCHESTRATORS {
-        let path = hosts::journal(dir, index);
+    for path in journals.iter().collect::<BTreeSet<_>>() {
         // Store operations take no time here, so the first poll is the last.
-        let stored = at_once(read(&path)).now_or_never().context("the journal was not read")??;
+        let stored = at_once(read(path)).now_or_never().context("the journal was not read")??;
         journaled.extend(stored.iter().map(Journaled::of));
     }
     journaled.sort_by(|a, b| a.name.cmp(&b.name));

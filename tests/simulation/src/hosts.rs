@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::clocks::WorldClock;
 use crate::network::{any, listen, network};
+use crate::script::ORCHESTRATORS;
 use crate::world::Stage;
 
 /// Ports of the services, each on its host.
@@ -35,10 +36,9 @@ const CALL: Duration = Duration::from_secs(2);
 pub(crate) type Ended = Result<(), Box<dyn std::error::Error>>;
 
 /// The registry.
-pub(crate) async fn registry(data: PathBuf) -> Ended {
+pub(crate) async fn registry(data: PathBuf, clock: WorldClock) -> Ended {
     let mut config = salvor_registry::Config::new(data);
-    // It asks for the time inside of its stores' operations, too.
-    config.clock = Some(Arc::new(WorldClock));
+    config.clock = Some(Arc::new(clock));
     let registry = salvor_registry::Registry::open(&config).await?;
     let listener = listen(port::REGISTRY).await?;
     registry.add_to(server()).run(listener, std::future::pending()).await?;
@@ -46,8 +46,9 @@ pub(crate) async fn registry(data: PathBuf) -> Ended {
 }
 
 /// The adapter.
-pub(crate) async fn adapter(data: PathBuf) -> Ended {
+pub(crate) async fn adapter(data: PathBuf, clock: WorldClock) -> Ended {
     let mut config = salvor_gateway_adapter::Config::new("");
+    config.clock = Arc::new(clock);
     config.data = Some(data);
     config.serving_ttl = Duration::from_secs(3);
     config.registry = registry_endpoint();
@@ -67,8 +68,13 @@ pub(crate) async fn adapter(data: PathBuf) -> Ended {
     Ok(())
 }
 
-/// An orchestrator, with a journal of its own.
-pub(crate) async fn orchestrator(journal: PathBuf, crash_after: Option<CrashAfter>) -> Ended {
+/// An orchestrator, with a journal of its own or of both.
+pub(crate) async fn orchestrator(
+    journal: PathBuf,
+    shared: bool,
+    clock: WorldClock,
+    crash_after: Option<CrashAfter>,
+) -> Ended {
     let mut config = salvor_recovery_orchestrator::Config::new(Location::File(journal), "");
     config.registry = registry_endpoint();
     config.limits.absence_settle = SETTLE;
@@ -80,6 +86,8 @@ pub(crate) async fn orchestrator(journal: PathBuf, crash_after: Option<CrashAfte
     config.lease_ttl = Duration::from_secs(3);
     config.park_retry = Duration::from_millis(500);
     config.schedule.poll = Duration::ZERO;
+    config.journal_is_shared = shared;
+    config.clock = Arc::new(clock);
     config.crash_after_append = crash_after;
     let listener = listen(port::ORCHESTRATOR).await?;
     let tasks = Shutdown::new().tasks();
@@ -125,9 +133,12 @@ pub(crate) async fn gateway(
     Ok(())
 }
 
-/// Where an orchestrator keeps its journal.
-pub(crate) fn journal(dir: &Path, index: usize) -> PathBuf {
-    dir.join(format!("orchestrator-{}", index + 1)).join("journal.db")
+/// Where orchestrators keep their journals: one for each, or one for both.
+pub(crate) fn journals(dir: &Path, shared: bool) -> [PathBuf; ORCHESTRATORS] {
+    std::array::from_fn(|index| {
+        let index = if shared { 0 } else { index };
+        dir.join(format!("journal-{}", index + 1)).join("journal.db")
+    })
 }
 
 /// The registry, as every other host reaches it.

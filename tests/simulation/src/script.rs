@@ -26,6 +26,8 @@ pub struct Script {
     pub seed: u64,
     /// The gateway's wire.
     pub dialect: Dialect,
+    /// The orchestrators share a journal.
+    pub shared: bool,
     /// The sandboxes that things happen to.
     pub targets: Vec<String>,
     /// What happens, in order of time; times count from the beginning of the trouble.
@@ -58,6 +60,8 @@ pub enum Act {
     Crash(&'static str),
     /// It is back, with what it had on its disk.
     Bounce(&'static str),
+    /// A host's clock is so many milliseconds ahead from now on, or behind.
+    SetClock(&'static str, i64),
     /// Something happens at the gateway, or to what it runs.
     Gateway(Order),
     /// A client asks an orchestrator for something.
@@ -101,7 +105,8 @@ impl Script {
         let targets: Vec<String> = (1..=count).map(|index| format!("agent-{index}")).collect();
         let acts = draw::acts(&mut rng, &targets);
         let death = draw::death(&mut rng);
-        Self { seed, dialect, targets, acts, death }
+        let shared = rng.random_bool(0.5);
+        Self { seed, dialect, shared, targets, acts, death }
     }
 
     /// A future without any trouble but this: the sandbox is lost, and somebody asks for its recovery.
@@ -110,13 +115,22 @@ impl Script {
         let lose = Act::Gateway(Order::Lose { sandbox: target.clone() });
         let ask = Ask { target: target.clone(), of: 0, what: What::Recover };
         let acts = vec![(Duration::ZERO, lose), (Duration::from_secs(1), Act::Ask(ask))];
-        Self { seed, dialect: Dialect::V0_0, targets: vec![target], acts, death: None }
+        Self {
+            seed,
+            dialect: Dialect::V0_0,
+            shared: false,
+            targets: vec![target],
+            acts,
+            death: None,
+        }
     }
 }
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: wire {:?}, {}", self.seed, self.dialect, self.targets.join(", "))?;
+        let journals = if self.shared { "one journal" } else { "a journal each" };
+        let targets = self.targets.join(", ");
+        writeln!(f, "seed {}: wire {:?}, {journals}, {targets}", self.seed, self.dialect)?;
         if let Some(death) = &self.death {
             writeln!(f, "  {death:?}")?;
         }

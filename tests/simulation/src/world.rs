@@ -1,5 +1,6 @@
 //! One world: its hosts, its trouble, and the end of both.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,11 +18,12 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use turmoil::Sim;
 
+use crate::clocks::{self, WorldClock};
 use crate::history::History;
 use crate::hosts::{self, Ended, Told};
 use crate::script::{Act, Ask, HOSTS, MORTAL, Script};
 use crate::trace::{Ears, TARGET};
-use crate::{client, clocks, history};
+use crate::{client, history};
 
 /// The step of simulated time: what is sent within one arrives in a later one.
 const TICK: Duration = Duration::from_millis(20);
@@ -55,6 +57,8 @@ pub(crate) struct Stage {
     pub(crate) orphaned: Mutex<Vec<String>>,
     /// How far the world is.
     pub(crate) phase: watch::Sender<Phase>,
+    /// The clocks of the hosts that have one to be set.
+    clocks: BTreeMap<&'static str, WorldClock>,
     /// The host that has died of a write.
     pub(crate) died: OnceLock<&'static str>,
 }
@@ -112,7 +116,8 @@ pub fn run(script: &Script) -> Result<History> {
     drop(sim);
     let seen = found.lock().map_err(|_| anyhow!("the client panicked"))?.take();
     let seen = seen.context("the client ended without having looked")?;
-    history::complete(seen, dir.path(), ears.heard(), virtual_ms)
+    let journals = hosts::journals(dir.path(), script.shared);
+    history::complete(seen, &journals, ears.heard(), virtual_ms)
 }
 
 fn build(script: &Script, dir: &Path) -> (Hand, Sim<'static>, client::Found) {
@@ -131,17 +136,24 @@ fn build(script: &Script, dir: &Path) -> (Hand, Sim<'static>, client::Found) {
         gateway: Told::default(),
         orphaned: Mutex::default(),
         phase: watch::Sender::new(Phase::Preparing),
+        clocks: MORTAL.into_iter().map(|host| (host, WorldClock::default())).collect(),
         died: OnceLock::new(),
     });
     let registry = dir.join("registry");
-    sim.host("registry", move || hosts::registry(registry.clone()));
+    let clock = stage.clock("registry");
+    sim.host("registry", move || hosts::registry(registry.clone(), clock.clone()));
     let adapter = dir.join("adapter");
-    sim.host("adapter", move || hosts::adapter(adapter.clone()));
-    for (index, name) in HOSTS.into_iter().filter(|host| host.starts_with("orch")).enumerate() {
-        let journal = hosts::journal(dir, index);
-        let dies = dies(script, index, name, &stage);
+    let clock = stage.clock("adapter");
+    sim.host("adapter", move || hosts::adapter(adapter.clone(), clock.clone()));
+    let orchestrators = HOSTS.into_iter().filter(|host| host.starts_with("orch"));
+    let journals = hosts::journals(dir, script.shared);
+    for (index, (name, journal)) in orchestrators.zip(journals).enumerate() {
+        let (shared, clock) = (script.shared, stage.clock(name));
         // The count goes on when it is back, and so it dies of a write once.
-        sim.host(name, move || hosts::orchestrator(journal.clone(), dies.clone()));
+        let dies = dies(script, index, name, &stage);
+        sim.host(name, move || {
+            hosts::orchestrator(journal.clone(), shared, clock.clone(), dies.clone())
+        });
     }
     add_gateway(&mut sim, script, dir, &stage, told);
     let found = client::Found::default();
@@ -187,6 +199,14 @@ fn add_gateway(
     });
 }
 
+// === impl Stage ===
+
+impl Stage {
+    fn clock(&self, host: &str) -> WorldClock {
+        self.clocks.get(host).cloned().unwrap_or_default()
+    }
+}
+
 // === impl Hand ===
 
 impl Hand {
@@ -199,6 +219,7 @@ impl Hand {
             Act::Crash(_) => {}
             Act::Bounce(host) if sim.is_host_running(*host) => {}
             Act::Bounce(host) => sim.bounce(*host),
+            Act::SetClock(host, ahead_ms) => self.stage.clock(host).set(*ahead_ms),
             // Whoever should hear it hears it as long as the world goes on.
             Act::Gateway(order) => drop(self.orders.send(order.clone())),
             Act::Ask(ask) => drop(self.asks.send(ask.clone())),

@@ -31,8 +31,7 @@ impl Client {
         script: &Script,
         before: BTreeMap<String, registry::Sandbox>,
     ) -> Result<Seen> {
-        let mut told = self.settled().await;
-        told.sort_by(|a, b| a.name.cmp(&b.name));
+        let told = self.settled().await;
         let gateway = self.stage.gateway.get().context("the gateway never ran")?;
         let mut after = BTreeMap::new();
         for name in before.keys() {
@@ -79,6 +78,9 @@ impl Client {
             let listed = recovery.clone().list_recoveries(request).await.ok()?.into_inner();
             all.extend(listed.recoveries);
         }
+        // Those that share a journal answer the same.
+        all.sort_by(|a: &pb::Recovery, b| a.name.cmp(&b.name));
+        all.dedup_by(|a, b| a.name == b.name);
         Some(all)
     }
 

@@ -14,6 +14,8 @@ use super::{Act, Ask, Death, HOSTS, MORTAL, ORCHESTRATORS, What};
 const TROUBLE_MS: u64 = 20_000;
 /// How long one trouble lasts, at the most.
 const LASTS_MS: u64 = 6_000;
+/// How far ahead a clock is set, at the most, or behind.
+const AHEAD_MS: i64 = 60_000;
 /// Writes of an orchestrator before it dies of one, at the most.
 const WRITES: u64 = 24;
 /// Methods of the gateway whose answers go astray.
@@ -34,6 +36,9 @@ pub(super) fn acts(rng: &mut StdRng, targets: &[String]) -> Vec<(Duration, Act)>
     }
     for _ in 0..rng.random_range(0..=5) {
         acts.push((moment(rng), Act::Gateway(Order::Fault { fault: fault(rng, targets) })));
+    }
+    if rng.random_bool(0.3) {
+        clock(rng, &mut acts);
     }
     if rng.random_bool(0.2) {
         let how = if rng.random_bool(0.7) { Restart::Killed } else { Restart::Graceful };
@@ -111,6 +116,12 @@ fn crash(rng: &mut StdRng, acts: &mut Vec<(Duration, Act)>) {
     let at = moment(rng);
     acts.push((at, Act::Crash(host)));
     acts.push((at + Duration::from_millis(rng.random_range(10..LASTS_MS)), Act::Bounce(host)));
+}
+
+fn clock(rng: &mut StdRng, acts: &mut Vec<(Duration, Act)>) {
+    let Some(host) = MORTAL.choose(rng) else { return };
+    let ahead = Act::SetClock(host, rng.random_range(-AHEAD_MS..=AHEAD_MS));
+    acts.push((moment(rng), ahead));
 }
 
 /// Of one orchestrator in two worlds, after as many writes as a recovery or two make.
