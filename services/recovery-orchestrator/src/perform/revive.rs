@@ -78,10 +78,11 @@ async fn start(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
     let request_id = run.request_id("start", attempt);
     Ok(Performed::Event(match adapter.start(permit, recorded(run)?, request_id).await {
         Effect::Applied(()) => Event::Started,
-        // It is no longer at rest: by the same request, served twice, or by somebody else's. What came of that is looked for.
-        Effect::NotApplied(cause @ Cause::WrongPhase) => Event::StartDoubtful(cause),
+        // No longer at rest: by the same request, served twice, or by somebody else's. What came of that is looked for.
+        Effect::NotApplied(cause @ Cause::WrongPhase) | Effect::MaybeApplied(cause) => {
+            Event::StartDoubtful(cause)
+        }
         Effect::NotApplied(cause) => Event::StartRefused(cause),
-        Effect::MaybeApplied(cause) => Event::StartDoubtful(cause),
     }))
 }
 
