@@ -266,6 +266,35 @@ async fn t21_a_record_destroyed_before_its_recovery_began_sends_it_back() {
     fleet.stop().await;
 }
 
+/// Of an orchestrator with a journal of its own, which got the lease while this one did not renew it.
+#[tokio::test]
+async fn t19_a_record_that_another_recovery_has_marked_is_left_to_it() {
+    let (fleet, first, second) = one_waits(Duration::from_secs(5)).await;
+    let name = second.sandbox.clone();
+    let holder = held_by(&fleet, &name).await;
+    let fence_token = hold_as(&fleet, &name, &holder).await;
+    let mut record = fleet.record(&name).await.unwrap();
+    record.set_state(registry::sandbox::State::Recovering);
+    record.recovery = "recoveries/of-another".into();
+    let paths = vec!["state".to_owned(), "recovery".to_owned()];
+    let update = registry::UpdateSandboxRequest {
+        sandbox: Some(record),
+        update_mask: Some(prost_types::FieldMask { paths }),
+        fence_token,
+        ..Default::default()
+    };
+    fleet.registry.clone().update_sandbox(update).await.unwrap();
+    lab(&fleet).control.clear_faults();
+    let ended = reaches(&fleet, &second.name, State::RolledBack).await;
+    assert_eq!(ended.failure.unwrap().reason, "RECORD_CHANGED");
+    let record = fleet.record(&name).await.unwrap();
+    assert_eq!(record.state(), registry::sandbox::State::Recovering);
+    assert_eq!(record.recovery, "recoveries/of-another");
+    assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
+    assert_eq!(mutations(&fleet), ["CreateSandbox"]);
+    fleet.stop().await;
+}
+
 #[tokio::test]
 async fn t08_cancelled_while_it_waits_for_its_turn_nothing_was_touched() {
     let (fleet, first, second) = one_waits(Duration::from_secs(5)).await;

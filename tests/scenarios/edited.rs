@@ -187,3 +187,35 @@ async fn t21_a_record_destroyed_while_its_workspace_is_read_leaves_nothing_open(
     assert_eq!(fleet.record(&name).await.unwrap().state(), sandbox::State::Destroyed);
     fleet.stop().await;
 }
+
+/// As it is when the recovery's last write into the record was answered to nobody, and the record speaks of another one since.
+#[tokio::test]
+async fn t17_what_a_record_came_to_say_after_the_commit_stands() {
+    let options = Options {
+        time_scale: 1.0,
+        ready_timeout: Duration::from_millis(50),
+        park_retry: LONG,
+        ..on(Dialect::V0_0)
+    };
+    let fleet = Fleet::start(options).await.unwrap();
+    let (name, _) = lost(&fleet, "coder").await;
+    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
+    reaches(&fleet, &open.name, State::Parked).await;
+    let mut record = fleet.record(&name).await.unwrap();
+    assert_eq!((record.state(), &record.recovery), (sandbox::State::Recovering, &open.name));
+    record.set_state(sandbox::State::Active);
+    record.live_id = "of-another-recovery".into();
+    let fence_token = hold(&fleet, &name).await;
+    let unmarked = update(&fleet, record, "state", fence_token).await.unwrap();
+    let bound = registry::Sandbox { live_id: "of-another-recovery".into(), ..unmarked };
+    update(&fleet, bound, "live_id", fence_token).await.unwrap();
+    release(&fleet, &name, fence_token).await;
+
+    until("its end", || async {
+        retry(&fleet, &open.name).await.ok();
+        fleet.wait(&open.name).await.unwrap().done.then_some(())
+    })
+    .await;
+    assert_eq!(fleet.record(&name).await.unwrap().live_id, "of-another-recovery");
+    fleet.stop().await;
+}

@@ -126,7 +126,7 @@ impl Engine {
         let unmarked = match lease {
             Some(lease) if !self.is_marked_by_another(&found).await? => {
                 let registry = &self.world().registry;
-                record::unmark_held(registry, &found.target, lease.fence).await?
+                record::unmark_held(registry, &found.target, lease.fence, name).await?
             }
             _ => false,
         };

@@ -10,7 +10,7 @@ use salvor_core::{
 };
 use salvor_proto::{Error, registry::v1 as pb, time::timestamp};
 
-use super::record::{note_complete, note_restored, standing};
+use super::record::{note_complete, note_restored, speaks_of_the_planned, standing};
 use crate::runner::Run;
 
 /// What the registry takes of a sentence, in bytes.
@@ -61,6 +61,9 @@ pub(super) async fn note_restore(run: &Run, data: &Part) -> Result<(), Error> {
     let inputs = &run.header.plan.inputs;
     let Some(chosen) = &inputs.restore else { return Ok(()) };
     let Some(mut record) = standing(run).await? else { return Ok(()) };
+    if !speaks_of_the_planned(run, &record) {
+        return Ok(());
+    }
     let before = record.snapshot_status.get_or_insert_default().clone();
     note_restored(&mut record, &inputs.asked, &chosen.saved.name, Some(data));
     if record.snapshot_status.as_ref() == Some(&before) {

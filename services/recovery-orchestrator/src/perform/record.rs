@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prost::Message as _;
 use salvor_core::{
     evidence::{Asked, RestoreMode},
-    id::{Fence, LiveId, SnapshotName},
+    id::{Fence, LiveId, RecoveryName, SnapshotName},
     name::RecordName,
     plan::Inputs,
     saga::{Part, Pending, capture::Saved},
@@ -17,6 +17,8 @@ use crate::{ports::Registry, runner::Run};
 
 /// As many as the registry takes.
 const MAX_PENDING: usize = 100;
+/// The fields of a record that say that, and by whom, it is marked.
+const MARK: &[&str] = &["state", "recovery"];
 
 /// A marked record: its version, and the copy from before.
 pub(super) struct Claim {
@@ -26,19 +28,17 @@ pub(super) struct Claim {
     pub(super) entry: String,
 }
 
-/// Copies the record and marks it; `None` when it is not the one that the plan was made from, or has been destroyed since.
-///
-/// A record that is marked already was marked by this recovery before a crash, or by one that is void: the lease is ours.
+/// Copies the record and marks it; `None` when it is not the one that the plan was made from, has been destroyed since, or is
+/// another recovery's: of an orchestrator with a journal of its own, which was given the lease while this one was gone.
 pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option<Claim>, Error> {
-    let registry = &run.world.registry;
     let Some(mut record) = standing(run).await? else { return Ok(None) };
-    if !planned_from(run, &record)? {
+    if !planned_from(run, &record)? || is_of_another(&record, run.name()) {
         return Ok(None);
     }
     if is_marked(&record) {
         record = set_state(run, record, pb::sandbox::State::Active).await?;
     }
-    let copy = registry.snapshot_entry(run.target()).await?;
+    let copy = run.world.registry.snapshot_entry(run.target()).await?;
     if copy.etag != record.etag {
         return Ok(None);
     }
@@ -58,23 +58,25 @@ pub(super) async fn standing(run: &Run) -> Result<Option<pb::Sandbox>, Error> {
     Ok((record.state() != pb::sandbox::State::Destroyed).then_some(record))
 }
 
-/// Takes the mark off. A record that bears none was unmarked before a crash, or is a tombstone.
+/// Takes the mark off. A record that bears none was unmarked before a crash, or is a tombstone; another recovery's is left.
 pub(super) async fn unmark(run: &Run) -> Result<(), Error> {
-    unmark_held(&run.world.registry, run.target(), run.fence()).await.map(|_| ())
+    let (registry, fence) = (&run.world.registry, run.fence());
+    unmark_held(registry, run.target(), fence, run.name()).await.map(|_| ())
 }
 
-/// Takes the mark off a record whose lease is held. Whether it bore one.
+/// Takes a recovery's mark off a record whose lease is held. Whether it bore it.
 pub(crate) async fn unmark_held(
     registry: &Registry,
     target: &RecordName,
     fence: Fence,
+    recovery: &RecoveryName,
 ) -> Result<bool, Error> {
     let mut record = registry.sandbox(target).await?;
-    if !is_marked(&record) {
+    if !is_marked(&record) || is_of_another(&record, recovery) {
         return Ok(false);
     }
-    record.set_state(pb::sandbox::State::Active);
-    registry.update(record, &["state"], Some(fence)).await?;
+    free(&mut record);
+    registry.update(record, MARK, Some(fence)).await?;
     Ok(true)
 }
 
@@ -94,6 +96,9 @@ pub(super) async fn material(run: &Run) -> Result<pb::OpenSandboxMaterialRespons
 
 /// Marks the record active again, speaking of `live`, with what its posture came to, and with the snapshot whose content it
 /// has now, if it was made from one, and how that went: what a recovery right after this one would put back.
+///
+/// Only this takes the recovery's mark off, so a record without it was brought up to date before a crash. What has become of it
+/// since stands.
 pub(super) async fn commit(
     run: &Run,
     live: &LiveId,
@@ -101,13 +106,16 @@ pub(super) async fn commit(
     restored: Option<(&Saved, Option<&Part>)>,
 ) -> Result<(), Error> {
     let mut record = run.world.registry.sandbox(run.target()).await?;
-    let done = record.state() == pb::sandbox::State::Active && record.live_id == live.as_str();
-    if done {
+    let active = record.state() == pb::sandbox::State::Active;
+    let before = run.header.plan.inputs.live_id.as_ref().map_or("", LiveId::as_str);
+    let done = active && (record.live_id == live.as_str() || record.live_id != before);
+    if done || is_of_another(&record, run.name()) || is_replaced(run, &record) {
         return Ok(());
     }
     live.as_str().clone_into(&mut record.live_id);
-    record.set_state(pb::sandbox::State::Active);
-    let mut fields = vec!["live_id", "state"];
+    free(&mut record);
+    let mut fields = vec!["live_id"];
+    fields.extend(MARK);
     // What was proven is what was planned: of another obligation nothing is known.
     if let Some(stored) = record.posture.as_mut()
         && convert::posture(stored) == run.header.plan.inputs.posture
@@ -128,8 +136,13 @@ pub(super) async fn commit(
 /// Writes into the record how the proof of its obligation went, if it was looked at.
 pub(super) async fn note_posture(run: &Run, part: Option<&Part>) -> Result<(), Error> {
     let Some(mut record) = standing(run).await? else { return Ok(()) };
+    // It was looked at in the sandbox, and for the obligation, that the plan is about.
+    let inputs = &run.header.plan.inputs;
+    if !speaks_of_the_planned(run, &record) {
+        return Ok(());
+    }
     let (Some(part), Some(stored)) = (part, record.posture.as_mut()) else { return Ok(()) };
-    if !prove(stored, part, run.world.now().0) {
+    if convert::posture(stored) != inputs.posture || !prove(stored, part, run.world.now().0) {
         return Ok(());
     }
     run.world.registry.update(record, &["posture"], Some(run.fence())).await.map(|_| ())
@@ -172,13 +185,24 @@ const fn is_of_a_file(owed: &Pending) -> bool {
     matches!(owed, Pending::NotRestored { .. } | Pending::MoreNotRestored { .. })
 }
 
-/// Turns the record into a tombstone.
+/// Turns the record into a tombstone. One that has taken its place since was made after it was buried, before a crash.
 pub(super) async fn bury(run: &Run) -> Result<(), Error> {
     let record = run.world.registry.sandbox(run.target()).await?;
-    if record.state() == pb::sandbox::State::Destroyed {
+    if record.state() == pb::sandbox::State::Destroyed || is_replaced(run, &record) {
         return Ok(());
     }
     run.world.registry.bury(run.target(), &record.etag, run.fence()).await
+}
+
+/// Whether the record speaks of the incarnation that the plan is about.
+pub(super) fn speaks_of_the_planned(run: &Run, record: &pb::Sandbox) -> bool {
+    run.header.plan.inputs.live_id.as_ref().map_or("", LiveId::as_str) == record.live_id
+}
+
+/// Whether it is not the record that the plan was made from, but a later one of its name.
+fn is_replaced(run: &Run, record: &pb::Sandbox) -> bool {
+    let planned = run.header.evidence.record.shown().and_then(|record| record.uid.as_ref());
+    planned.is_some_and(|uid| !record.uid.is_empty() && uid.as_str() != record.uid)
 }
 
 /// Writes into the obligation how its proof went. False when there is nothing to say.
@@ -213,13 +237,27 @@ fn is_marked(record: &pb::Sandbox) -> bool {
     matches!(record.state(), pb::sandbox::State::Recovering | pb::sandbox::State::Destroying)
 }
 
+/// Whether it is marked by another recovery. Of a mark without a name, which an older version made, whoever has the lease counts.
+fn is_of_another(record: &pb::Sandbox, recovery: &RecoveryName) -> bool {
+    is_marked(record) && !record.recovery.is_empty() && record.recovery != recovery.as_str()
+}
+
 async fn set_state(
     run: &Run,
     mut record: pb::Sandbox,
     state: pb::sandbox::State,
 ) -> Result<pb::Sandbox, Error> {
-    record.set_state(state);
-    run.world.registry.update(record, &["state"], Some(run.fence())).await
+    free(&mut record);
+    if state != pb::sandbox::State::Active {
+        record.set_state(state);
+        run.name().as_str().clone_into(&mut record.recovery);
+    }
+    run.world.registry.update(record, MARK, Some(run.fence())).await
+}
+
+fn free(record: &mut pb::Sandbox) {
+    record.set_state(pb::sandbox::State::Active);
+    record.recovery.clear();
 }
 
 /// Whether the record says what the plan will use.

@@ -46,6 +46,7 @@ fields! {
     Labels labels,
     Annotations annotations,
     SnapshotStatus snapshot_status,
+    Recovery recovery,
 }
 
 // === impl Field ===
@@ -53,7 +54,7 @@ fields! {
 impl Field {
     /// Whether it tells what a lease's holder does or found, so that only that lease's fence token changes it.
     pub(crate) const fn is_of_the_holder(self) -> bool {
-        matches!(self, Self::State | Self::SnapshotStatus)
+        matches!(self, Self::State | Self::SnapshotStatus | Self::Recovery)
     }
 
     /// Whether a recovery of the record works from it, and owes it afterwards: what the sandbox is, and what must hold of it.

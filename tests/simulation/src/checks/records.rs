@@ -56,6 +56,7 @@ fn said(record: &Sandbox) -> Sandbox {
         live_id: String::new(),
         is_default: false,
         automatic_recovery: 0,
+        recovery: String::new(),
         spec,
         policy,
         ..record.clone()

@@ -80,6 +80,7 @@ pub(super) fn check(sandbox: &Sandbox, fields: &[Field]) -> Result<(), Error> {
                 Some(status) => snapshots::status(&sandbox.name, status),
                 None => Ok(()),
             },
+            Field::Recovery => text("sandbox.recovery", &sandbox.recovery, 128),
         }?;
     }
     Ok(())
