@@ -16,7 +16,7 @@ use tonic::Code;
 
 use crate::{
     given::{adopted_as, adoption, lab, output, recovery, steps, write},
-    rebuild::{keeping, read, root, rules, snapshot, with_snapshots, work_in},
+    rebuild::{at_work, keeping, read, root, rules, snapshot, with_snapshots, work_in},
     support::{REBUILD, reason, seed},
 };
 
@@ -224,5 +224,39 @@ async fn t15_a_snapshot_from_before_the_lock_is_not_written_over_it() {
         "written before the rebuild"
     );
     is_locked(&fleet, &name).await;
+    fleet.stop().await;
+}
+
+/// The snapshot holds no such path, and never will. It cannot go back once a write was asked for, and it ends on request.
+#[tokio::test]
+async fn t24_what_can_never_be_put_back_can_be_given_up() {
+    let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
+    let snapshot = snapshot(&fleet, &name).await;
+    let request = pb::RestoreSandboxRequest {
+        paths: vec!["/sandbox/no-such-thing".into()],
+        ..restore(&name, &snapshot)
+    };
+    let waits = restored(&fleet, request).await;
+    assert_eq!(waits.state(), State::Parked, "{waits:#?}");
+    let failure = waits.failure.clone().unwrap();
+    assert_eq!(failure.reason, "KEEPS_FAILING");
+    let way_out = "or give it up: salvor recoveries retire --give-up";
+    assert!(failure.next_step.ends_with(way_out), "{failure:#?}");
+    let mut recovery = fleet.recovery.clone();
+    let cancel = pb::CancelRecoveryRequest { name: waits.name.clone() };
+    let refused = recovery.cancel_recovery(cancel).await.unwrap_err();
+    assert_eq!(reason(&refused), "PAST_POINT_OF_NO_RETURN");
+    let (of, etag) = (waits.name.clone(), waits.etag.clone());
+    let request = pb::RetireRecoveryRequest { name: of, etag, ..Default::default() };
+    let refused = recovery.retire_recovery(request.clone()).await.unwrap_err();
+    assert_eq!(reason(&refused), "RECOVERY_RESUMABLE");
+
+    let request = pb::RetireRecoveryRequest { give_up: true, ..request };
+    let ended = recovery.retire_recovery(request).await.unwrap().into_inner().recovery.unwrap();
+    assert_eq!(ended.state(), State::Retired, "{ended:#?}");
+    assert_eq!(ended.retirement.unwrap().reason, "GIVEN_UP");
+    assert_eq!(read(&root(&fleet)), tree);
+    let again = restored(&fleet, restore(&name, &snapshot)).await;
+    assert_eq!(again.state(), State::Succeeded, "the way is free: {again:#?}");
     fleet.stop().await;
 }

@@ -213,7 +213,7 @@ pub(crate) enum RecoveriesCommand {
     /// End a recovery that nothing can go on with: of another version, damaged, or void
     ///
     /// What is live at its gateway is looked at first and kept with it; nothing is touched there. The record is freed. What this
-    /// version can go on with and is not void is refused: retry or cancel it.
+    /// version can go on with and is not void is refused: retry or cancel it, or say --give-up.
     Retire(RetireArgs),
 }
 
@@ -228,6 +228,9 @@ pub(crate) struct RetireArgs {
     /// The newer version that wrote it will never be run on this journal again
     #[arg(long)]
     pub(crate) newer_version_gone: bool,
+    /// It waits, cannot be cancelled any more, and is not to be waited for any longer; what it has made stays as it is
+    #[arg(long)]
+    pub(crate) give_up: bool,
     /// Look and say what would be written down; change nothing
     #[arg(long)]
     pub(crate) validate_only: bool,

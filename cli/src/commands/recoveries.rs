@@ -75,6 +75,7 @@ async fn retire(clients: &Clients, args: &RetireArgs, output: &Output) -> Result
         request_id: String::new(),
         validate_only: args.validate_only,
         newer_version_gone: args.newer_version_gone,
+        give_up: args.give_up,
     };
     let answer = client.retire_recovery(request).await?.into_inner();
     output.message(&answer, render::retirement::answer)?;

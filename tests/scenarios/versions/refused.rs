@@ -25,7 +25,8 @@ async fn t17_what_this_version_goes_on_with_is_not_retired() {
     let refused = retire(&fleet, ask(&parked)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     assert_eq!(reason(&refused), "RECOVERY_RESUMABLE");
-    assert_eq!(next_step(&refused), format!("salvor recoveries retry {}", parked.name));
+    let step = format!("salvor recoveries retry {}  # or, to wait no longer: ", parked.name);
+    assert_eq!(next_step(&refused), step + "salvor recoveries retire --give-up");
     let request = pb::RetireRecoveryRequest { validate_only: true, ..ask(&parked) };
     assert_eq!(reason(&retire(&fleet, request).await.unwrap_err()), "RECOVERY_RESUMABLE");
     assert_eq!(recovery(&fleet, &parked.name).await, parked);

@@ -26,6 +26,9 @@ use crate::{
     words::{self, NextStep},
 };
 
+/// Why a recovery is retired that could have been gone on with.
+const GIVEN_UP: &str = "GIVEN_UP";
+
 /// What a caller asks for.
 #[derive(Debug, Clone)]
 pub struct Retire {
@@ -39,6 +42,8 @@ pub struct Retire {
     pub validate_only: bool,
     /// Of one that a newer version wrote: that version will never go on with it.
     pub newer_version_gone: bool,
+    /// Of one that waits and cannot go back: nobody waits for it any longer.
+    pub give_up: bool,
 }
 
 impl Engine {
@@ -160,11 +165,13 @@ impl Engine {
         look.is_known(&self.world().config.limits).map_err(|why| not_known(found, &why))?;
         let (reason, message) = match (&folded.standing, &found.header) {
             (Standing::Stranded(obstacle), _) => (obstacle.reason(), obstacle.to_string()),
-            (Standing::Parked(waits), Ok(_)) => {
-                let void = void(found, *waits, &look);
-                let void = void.ok_or_else(|| resumable(found, folded))?;
-                (void.reason(), void.to_string())
-            }
+            (Standing::Parked(waits), Ok(_)) => match void(found, *waits, &look) {
+                Some(void) => (void.reason(), void.to_string()),
+                None if ask.give_up && !folded.cancellable => {
+                    (GIVEN_UP, format!("it was given up by request, while it waited: {waits}"))
+                }
+                None => return Err(resumable(found, folded)),
+            },
             _ => return Err(resumable(found, folded)),
         };
         Ok(Retirement {
@@ -223,7 +230,7 @@ fn resumable(found: &Found, folded: &Folded) -> Error {
     let name = &found.name;
     let (how, step) = match &folded.standing {
         Standing::Parked(_) if folded.cancellable => ("it can go back or on", NextStep::Cancel),
-        Standing::Parked(_) => ("what it waits for can still come", NextStep::Retry),
+        Standing::Parked(_) => ("what it waits for can still come", NextStep::RetryOrGiveUp),
         _ => ("it is to be gone on with", NextStep::Wait),
     };
     let message = format!(

@@ -135,6 +135,7 @@ pub(super) fn retire(request: pb::RetireRecoveryRequest) -> Result<Retire, Error
         request_id: request_id(&request.request_id)?,
         validate_only: request.validate_only,
         newer_version_gone: request.newer_version_gone,
+        give_up: request.give_up,
     })
 }
 

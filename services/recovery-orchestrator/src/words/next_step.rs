@@ -20,6 +20,8 @@ pub enum NextStep {
     Wait,
     /// Resume the recovery.
     Retry,
+    /// Resume the recovery, or give it up.
+    RetryOrGiveUp,
     /// Look at the recovery as it is now.
     Show,
     /// Let the version that wrote it end the recovery.
@@ -64,11 +66,12 @@ pub enum NextStep {
 
 impl NextStep {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ListRecoveries,
         Self::ListOpen,
         Self::Wait,
         Self::Retry,
+        Self::RetryOrGiveUp,
         Self::Show,
         Self::RunThatVersion,
         Self::Retire,
@@ -104,6 +107,10 @@ impl NextStep {
             Self::ListOpen => ("salvor recoveries list --open --sandbox", ""),
             Self::Wait => ("salvor recoveries wait", ""),
             Self::Retry => ("salvor recoveries retry", ""),
+            Self::RetryOrGiveUp => (
+                "salvor recoveries retry",
+                "or, to wait no longer: salvor recoveries retire --give-up",
+            ),
             Self::RunThatVersion => (
                 "salvor recoveries show",
                 "run the orchestrator that wrote it until the recovery has ended; if it will never be run \
@@ -144,7 +151,13 @@ impl NextStep {
 
 /// After a recovery that waits.
 pub fn after_park(recovery: &RecoveryName, why: ParkReason) -> String {
+    let or_give_up;
     let first = match why {
+        ParkReason::KeepsFailing(cause) if !cause.may_pass() => {
+            or_give_up =
+                format!("{}; or give it up: salvor recoveries retire --give-up", cause.remedy());
+            &or_give_up
+        }
         ParkReason::KeepsFailing(cause) => cause.remedy(),
         ParkReason::RegistryUnavailable => "after what the orchestrator's log names was mended",
         ParkReason::Undetermined(_) | ParkReason::NotReadyInTime | ParkReason::NameTaken => "",
