@@ -13,8 +13,8 @@ use tonic::{Code, Status};
 
 use crate::{
     given::{
-        LAB, adopted, adopted_as, adoption, fleet_on, lab, lost, mutations, next_step, recorded,
-        steps, write,
+        LAB, adopted, adopted_as, adoption, bury, fleet_on, held_by, hold_as, lab, lost, mutations,
+        next_step, recorded, steps, verdict, write,
     },
     support::{AUTO, REBUILD, reason, seed},
 };
@@ -285,5 +285,57 @@ async fn t21_destroying_the_default_leaves_no_default_behind() {
     assert!(!named, "a tombstone is nobody's default");
     let refused = fleet.ask(&name, AUTO).await.unwrap_err();
     assert_ne!(refused.code(), Code::Internal, "{refused:?}");
+    fleet.stop().await;
+}
+
+/// It was gone when its losses were accepted, and none were. It is back before the destroy's turn comes.
+#[tokio::test]
+async fn t21_what_is_back_before_its_record_is_buried_is_kept() {
+    let options = Options { max_running: 1, ..Options::default() };
+    let fleet = Fleet::start(options).await.unwrap();
+    let (first, _) = lost(&fleet, "first").await;
+    let (name, id) = adopted(&fleet, "coder").await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("CreateSandbox", Effect::Hold));
+    let first = fleet.ask(&first, REBUILD).await.unwrap().recovery.unwrap();
+    let held = |call: &salvor_devgateway::Call| call.create.is_some();
+    assert!(control.wait_for_call(held, PATIENCE).await.is_some());
+    let missing = Fault::fail("GetSandbox", Code::NotFound, "sandbox not found");
+    control.fault(missing.for_sandbox("coder"));
+    control.fault(Fault::on("ListSandboxes", Effect::OmitFromList).for_sandbox("coder"));
+    verdict(&fleet, &name, pb::Verdict::Lost).await;
+    let digest = plan(&fleet, &name).await.digest;
+    let waits = ask(&fleet, &name, &digest).await.unwrap().recovery.unwrap();
+
+    control.clear_faults();
+    let ended = fleet.wait(&waits.name).await.unwrap();
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    assert_eq!(ended.failure.unwrap().reason, "RECORD_CHANGED");
+    assert_eq!(control.sandbox("coder").unwrap().id, id);
+    assert_eq!(recorded(&fleet, &name).await.state(), registry::sandbox::State::Active);
+    assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
+    fleet.stop().await;
+}
+
+/// A record was made anew under the name while the destroy of the old one had not heard that it is buried.
+#[tokio::test]
+async fn t21_a_record_that_took_the_place_of_a_buried_one_is_not_buried() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, _) = adopted(&fleet, "coder").await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("DeleteSandbox", Effect::Hold));
+    let digest = plan(&fleet, &name).await.digest;
+    let open = ask(&fleet, &name, &digest).await.unwrap().recovery.unwrap();
+    let deleting = |call: &salvor_devgateway::Call| call.method == "DeleteSandbox";
+    assert!(control.wait_for_call(deleting, PATIENCE).await.is_some());
+    let holder = held_by(&fleet, &name).await;
+    let fence_token = hold_as(&fleet, &name, &holder).await;
+    bury(&fleet, &name, fence_token).await;
+    let anew = fleet.adopt(&name).await.unwrap();
+    control.clear_faults();
+    let ended = fleet.wait(&open.name).await.unwrap();
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    let stands = fleet.record(&name).await.unwrap();
+    assert_eq!((stands.uid.as_str(), stands.state()), (&*anew.uid, anew.state()));
     fleet.stop().await;
 }

@@ -1,15 +1,24 @@
 //! T23: a stopped sandbox is started again, and nothing else is touched; one that no start mends is refused truly.
 
+use std::time::Duration;
+
 use salvor_devgateway::{Dialect, Effect, Fault, Phase};
-use salvor_proto::recovery::v1::{self as pb, part::Outcome, recovery::State};
-use salvor_testkit::{Fleet, Options, wait::PATIENCE};
+use salvor_proto::{
+    recovery::v1::{self as pb, part::Outcome, recovery::State},
+    registry::v1 as registry,
+};
+use salvor_testkit::{
+    Fleet, Options,
+    wait::{PATIENCE, until},
+};
 use tonic::Code;
 
 use crate::{
     given::{
-        adopted, fleet_on, lab, mutations, next_step, on, output, recorded, steps, stop, stopped,
-        succeeded, verdict, write,
+        adopted, fleet_on, lab, mutations, next_step, on, output, reaches, recorded, steps, stop,
+        stopped, succeeded, verdict, write,
     },
+    resume::retry,
     support::{AUTO, REBUILD, reason},
 };
 
@@ -227,5 +236,35 @@ async fn t23_reviving_an_absent_sandbox_is_refused_and_says_what_works() {
     assert_eq!(reason(&refused), "SANDBOX_ABSENT");
     assert_eq!(next_step(&refused), format!("salvor recover {name}"));
     assert_eq!(mutations(&fleet), [""; 0]);
+    fleet.stop().await;
+}
+
+/// Somebody stops it again before the recovery has seen it ready: no time makes it ready, and it is left as it is.
+#[tokio::test]
+async fn t23_a_sandbox_that_is_stopped_again_after_its_start_is_not_waited_for() {
+    let options = Options {
+        time_scale: 1.0,
+        ready_timeout: Duration::from_millis(50),
+        park_retry: Duration::from_mins(1),
+        ..on(Dialect::V0_0)
+    };
+    let fleet = Fleet::start(options).await.unwrap();
+    let (name, id) = stopped(&fleet, "coder").await;
+    let open = fleet.ask(&name, pb::RecoveryPath::Revive).await.unwrap().recovery.unwrap();
+    let parked = reaches(&fleet, &open.name, State::Parked).await;
+    assert_eq!(parked.failure.unwrap().reason, "NOT_READY_IN_TIME");
+    let control = lab(&fleet).control.clone();
+    assert!(control.wait_phase("coder", Phase::Ready, PATIENCE).await);
+    stop(&fleet, "coder").await;
+    let ended = until("its end", || async {
+        retry(&fleet, &open.name).await.ok();
+        let now = fleet.wait(&open.name).await.unwrap();
+        now.done.then_some(now)
+    })
+    .await;
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    assert_eq!(ended.failure.unwrap().reason, "NEVER_READY");
+    assert_eq!(control.sandbox("coder").unwrap().id, id);
+    assert_eq!(recorded(&fleet, &name).await.state(), registry::sandbox::State::Active);
     fleet.stop().await;
 }

@@ -242,7 +242,7 @@ impl fmt::Display for Setback {
             }
             Self::NotSaved(why) => write!(f, "{why}"),
             Self::Returned => f.write_str("the recorded sandbox is on the gateway again"),
-            Self::RecordChanged => f.write_str("the record changed after the plan was made"),
+            Self::RecordChanged => f.write_str("the record, or what it speaks of, changed after the plan was made"),
             Self::Cancelled => f.write_str("it was cancelled before the point of no return"),
         }
     }

@@ -1,8 +1,11 @@
 //! The steps of a destroy.
 
-use salvor_core::saga::{
-    Effect, Saga as _,
-    destroy::{Destroy, Event, State, Step},
+use salvor_core::{
+    evidence::Live,
+    saga::{
+        Effect, Saga as _,
+        destroy::{Destroy, Event, State, Step},
+    },
 };
 use salvor_proto::{Error, registry::v1 as pb};
 
@@ -10,20 +13,14 @@ use super::{
     record,
     revive::recorded,
     sandbox::{self, Taken},
+    watch,
 };
 use crate::runner::{Perform, Performed, Run};
 
 impl Perform for Destroy {
     async fn perform(step: Step, state: &State, run: &Run) -> Result<Performed<Event>, Error> {
         match (step, state) {
-            (Step::Claim, _) => {
-                let claim = Box::pin(record::claim(run, pb::sandbox::State::Destroying)).await?;
-                Ok(Performed::Event(claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
-                    etag: claim.etag,
-                    entry: claim.entry,
-                    present: run.header.plan.inputs.present,
-                })))
-            }
+            (Step::Claim, _) => Box::pin(claim(run)).await,
             (Step::Delete, State::Deleting { attempts }) => delete(run, *attempts).await,
             (Step::ResolveDelete, _) => {
                 let looked = sandbox::resolve_delete(run, run.target(), recorded(run)?).await?;
@@ -47,6 +44,28 @@ impl Perform for Destroy {
             ))),
         }
     }
+}
+
+/// What was gone when the plan was made, and is there again, was never accepted as a loss: it is not buried alive.
+async fn claim(run: &Run) -> Result<Performed<Event>, Error> {
+    let present = run.header.plan.inputs.present;
+    if !present && has_returned(run).await? {
+        record::unmark(run).await?;
+        return Ok(Performed::Event(Event::ClaimLost));
+    }
+    let claim = record::claim(run, pb::sandbox::State::Destroying).await?;
+    Ok(Performed::Event(claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
+        etag: claim.etag,
+        entry: claim.entry,
+        present,
+    })))
+}
+
+/// Whether the recorded incarnation is seen on its gateway now. A look that says nothing says nothing.
+async fn has_returned(run: &Run) -> Result<bool, Error> {
+    let Some(recorded) = &run.header.plan.inputs.live_id else { return Ok(false) };
+    let seen = watch::seen(run, run.target()).await?;
+    Ok(matches!(seen, Ok(Live::Present(present)) if present.live_id == *recorded))
 }
 
 async fn delete(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {

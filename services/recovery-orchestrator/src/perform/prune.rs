@@ -102,22 +102,35 @@ async fn by_name(run: &Run) -> Result<Done, Error> {
     if asked.delete.iter().any(stays) {
         return Ok(Done::Refused(Cause::SnapshotInUse));
     }
+    let (mut gone, mut stopped) = (Vec::new(), None);
     for name in &asked.delete {
         let permit = run.permit(run.target(), EffectKind::DeleteSnapshot)?;
         let work = adapter.delete_snapshot(permit, name, asked.allow_last);
         match unless_stopping(run, work).await {
-            Some(Ended::With(())) => {}
+            Some(Ended::With(())) => gone.push(name.clone()),
             Some(Ended::Refused(cause, why)) => {
                 tracing::warn!(recovery = %run.name(), why, "a snapshot was not deleted");
-                return Ok(Done::Refused(cause));
+                stopped = Some(Done::Refused(cause));
             }
-            Some(Ended::Lost(cause)) => return Ok(Done::Doubtful(cause)),
-            None => return Ok(Done::Interrupted),
+            Some(Ended::Lost(cause)) => {
+                // It may be gone, too: nothing is to rest on it.
+                gone.push(name.clone());
+                stopped = Some(Done::Doubtful(cause));
+            }
+            None => stopped = Some(Done::Interrupted),
+        }
+        if stopped.is_some() {
+            break;
         }
     }
-    note_deleted(run, &asked.delete).await?;
-    let deleted = asked.delete.clone();
-    Ok(Done::Pruned(Pruned { deleted_count: count(deleted.len()), deleted, ..Pruned::default() }))
+    // Whatever comes of the rest, the record names none that is no more.
+    note_deleted(run, &gone).await?;
+    let deleted_count = count(gone.len());
+    Ok(stopped.unwrap_or(Done::Pruned(Pruned {
+        deleted_count,
+        deleted: gone,
+        ..Pruned::default()
+    })))
 }
 
 /// What a prune of a record's snapshots keeps, and which names it never touches: those that open recoveries rest on, the one that

@@ -5,13 +5,13 @@ use salvor_core::{
     evidence::{Live, Phase},
     id::LiveId,
     saga::{
-        Cause, Effect, Part, Saga as _,
+        Cause, Effect, Failed, Part, Saga as _,
         proofs::ProofEvent,
         revive::{Event, Revive, State, Step},
     },
 };
 use salvor_proto::{Error, error::Code, registry::v1 as pb};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     proofs, record,
@@ -90,6 +90,7 @@ async fn resolve_start(run: &Run) -> Result<Performed<Event>, Error> {
     let recorded = recorded(run)?;
     let settle = run.world.config.limits.absence_settle;
     let timeout = settle + run.world.config.undetermined_timeout;
+    let now = || run.world.now();
     let looked = look_until(run, run.target(), timeout, |live, looked_for| match live {
         Live::Present(present) if present.live_id != *recorded => {
             Look::Found(Event::Stranger(present.live_id.clone()))
@@ -107,7 +108,9 @@ async fn resolve_start(run: &Run) -> Result<Performed<Event>, Error> {
             | Phase::Deleting
             | Phase::Unknown => Look::Again,
         },
-        Live::Absent { .. } if looked_for >= settle => Look::Found(Event::Gone),
+        Live::Absent { since } if looked_for.min(since.age(now())) >= settle => {
+            Look::Found(Event::Gone)
+        }
         Live::Absent { .. } => Look::Again,
     });
     Ok(match looked.await? {
@@ -121,20 +124,33 @@ async fn await_ready(run: &Run) -> Result<Performed<Event>, Error> {
     let recorded = recorded(run)?;
     let settle = run.world.config.limits.absence_settle;
     let now = || run.world.now();
-    let looked =
-        look_until(run, run.target(), run.world.config.ready_timeout, |seen, _| match seen {
-            Live::Present(present) if present.live_id != *recorded => {
-                Look::Found(Event::Stranger(present.live_id.clone()))
+    let mut at_rest = None;
+    // A rest that began at the last look still settles.
+    let timeout = run.world.config.ready_timeout + settle;
+    let looked = look_until(run, run.target(), timeout, |seen, _| match seen {
+        Live::Present(present) if present.live_id != *recorded => {
+            Look::Found(Event::Stranger(present.live_id.clone()))
+        }
+        // Somebody has stopped it again: no time makes it ready. One whose start is accepted may say so a moment late.
+        Live::Present(present) if present.phase == Phase::Stopped => {
+            if at_rest.get_or_insert_with(Instant::now).elapsed() < settle {
+                return Look::Again;
             }
-            Live::Present(present) if present.phase == Phase::Ready => {
-                let (spec, providers) = watch::compare(run, &present.spec);
-                Look::Found(Event::BecameReady { live: recorded.clone(), spec, providers })
-            }
-            Live::Present(present) => watch::failed(present)
-                .map_or(Look::Again, |failed| Look::Found(Event::FailedAgain(failed))),
-            Live::Absent { since } if since.age(now()) >= settle => Look::Found(Event::Gone),
-            Live::Absent { .. } => Look::Again,
-        });
+            let (reason, exit_code) = (present.phase.as_str().to_owned(), None);
+            Look::Found(Event::FailedAgain(Failed { reason, exit_code }))
+        }
+        Live::Present(present) if present.phase == Phase::Ready => {
+            let (spec, providers) = watch::compare(run, &present.spec);
+            Look::Found(Event::BecameReady { live: recorded.clone(), spec, providers })
+        }
+        Live::Present(present) => {
+            at_rest = None;
+            watch::failed(present)
+                .map_or(Look::Again, |failed| Look::Found(Event::FailedAgain(failed)))
+        }
+        Live::Absent { since } if since.age(now()) >= settle => Look::Found(Event::Gone),
+        Live::Absent { .. } => Look::Again,
+    });
     Ok(match looked.await? {
         Looked::Found(event) => Performed::Event(event),
         Looked::TimeOver(unknown) => Performed::Wait(watch::in_vain(unknown)),

@@ -91,13 +91,17 @@ pub(super) async fn create(
     Ok(adapter.create(permit, material, labels, annotations, request_id).await)
 }
 
-/// Whose is the name? An absence counts once it was seen for the settle window after the doubt.
+/// Whose is the name? An absence counts once it was seen all through the settle window after the doubt: a gateway that was away
+/// meanwhile may not have all of its rows yet.
 pub(super) async fn resolve_create(run: &Run, on: &RecordName) -> Result<Looked<Bearer>, Error> {
     let settle = run.world.config.limits.absence_settle;
     let timeout = settle + run.world.config.undetermined_timeout;
+    let now = || run.world.now();
     look_until(run, on, timeout, |live, looked_for| match live {
         Live::Present(present) => Look::Found(whose(run, present)),
-        Live::Absent { .. } if looked_for >= settle => Look::Found(Bearer::Nobody),
+        Live::Absent { since } if looked_for.min(since.age(now())) >= settle => {
+            Look::Found(Bearer::Nobody)
+        }
         Live::Absent { .. } => Look::Again,
     })
     .await
@@ -220,11 +224,14 @@ pub(super) async fn resolve_delete(
 ) -> Result<Looked<Taken>, Error> {
     let settle = run.world.config.limits.absence_settle;
     let timeout = settle + run.world.config.undetermined_timeout;
+    let now = || run.world.now();
     look_until(run, on, timeout, |seen, looked_for| match seen {
         Live::Present(present) if present.live_id != *live => Look::Found(Taken::Gone),
         Live::Present(present) if present.phase == Phase::Deleting => Look::Again,
         Live::Present(_) if looked_for >= settle => Look::Found(Taken::StillThere),
-        Live::Absent { .. } if looked_for >= settle => Look::Found(Taken::Gone),
+        Live::Absent { since } if looked_for.min(since.age(now())) >= settle => {
+            Look::Found(Taken::Gone)
+        }
         Live::Present(_) | Live::Absent { .. } => Look::Again,
     })
     .await
