@@ -227,36 +227,62 @@ async fn t15_a_snapshot_from_before_the_lock_is_not_written_over_it() {
     fleet.stop().await;
 }
 
-/// The snapshot holds no such path, and never will. It cannot go back once a write was asked for, and it ends on request.
+/// It can never be put back, so nothing is begun: not even what is there now is read.
 #[tokio::test]
-async fn t24_what_can_never_be_put_back_can_be_given_up() {
-    let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
+async fn t24_a_path_that_the_snapshot_does_not_hold_is_refused_at_once() {
+    let (fleet, name, _) = at_work(with_snapshots(Dialect::V0_0)).await;
     let snapshot = snapshot(&fleet, &name).await;
+    let held = "/sandbox/src/run.sh".to_owned();
     let request = pb::RestoreSandboxRequest {
-        paths: vec!["/sandbox/no-such-thing".into()],
+        paths: vec![held.clone(), "/sandbox/no-such-thing".into()],
         ..restore(&name, &snapshot)
     };
-    let waits = restored(&fleet, request).await;
-    assert_eq!(waits.state(), State::Parked, "{waits:#?}");
-    let failure = waits.failure.clone().unwrap();
-    assert_eq!(failure.reason, "KEEPS_FAILING");
-    let way_out = "or give it up: salvor recoveries retire --give-up";
-    assert!(failure.next_step.ends_with(way_out), "{failure:#?}");
-    let mut recovery = fleet.recovery.clone();
-    let cancel = pb::CancelRecoveryRequest { name: waits.name.clone() };
-    let refused = recovery.cancel_recovery(cancel).await.unwrap_err();
+    for validate_only in [true, false] {
+        let request = pb::RestoreSandboxRequest { validate_only, ..request.clone() };
+        let refused = fleet.recovery.clone().restore_sandbox(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let problem = format!(
+            "paths[1]: /sandbox/no-such-thing: {snapshot} holds nothing there; nothing was begun"
+        );
+        assert_eq!(refused.message(), problem);
+    }
+    assert_eq!(fleet.status(&name).await.unwrap().open_recovery, "");
+    // A file and a directory of it are held.
+    let paths = vec![held, "/sandbox/src".into()];
+    let ended = restored(&fleet, pb::RestoreSandboxRequest { paths, ..request }).await;
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
+    fleet.stop().await;
+}
+
+/// It cannot go back any more, and could go on. Nothing of what it made is touched, and the way is free.
+#[tokio::test]
+async fn t24_what_is_waited_for_no_longer_can_be_given_up() {
+    let (fleet, name, tree) = at_work(with_snapshots(Dialect::V0_0)).await;
+    let open = waiting_to_fill(&fleet, &name).await;
+    let waits = recovery(&fleet, &open).await;
+    let mut orchestrator = fleet.recovery.clone();
+    let cancel = pb::CancelRecoveryRequest { name: open.clone() };
+    let refused = orchestrator.cancel_recovery(cancel).await.unwrap_err();
     assert_eq!(reason(&refused), "PAST_POINT_OF_NO_RETURN");
-    let (of, etag) = (waits.name.clone(), waits.etag.clone());
-    let request = pb::RetireRecoveryRequest { name: of, etag, ..Default::default() };
-    let refused = recovery.retire_recovery(request.clone()).await.unwrap_err();
+    let request = pb::RetireRecoveryRequest { name: open, etag: waits.etag, ..Default::default() };
+    let refused = orchestrator.retire_recovery(request.clone()).await.unwrap_err();
     assert_eq!(reason(&refused), "RECOVERY_RESUMABLE");
 
     let request = pb::RetireRecoveryRequest { give_up: true, ..request };
-    let ended = recovery.retire_recovery(request).await.unwrap().into_inner().recovery.unwrap();
-    assert_eq!(ended.state(), State::Retired, "{ended:#?}");
-    assert_eq!(ended.retirement.unwrap().reason, "GIVEN_UP");
+    let retired = orchestrator.retire_recovery(request).await.unwrap().into_inner();
+    assert_eq!(retired.recovery.unwrap().state(), State::Retired);
+    let retirement = retired.retirement.unwrap();
+    assert_eq!(retirement.reason, "GIVEN_UP");
+    let [snapshot] = &retirement.snapshots[..] else { panic!("{retirement:#?}") };
+    assert!(lab(&fleet).control.live("coder"), "what it made stays");
+
+    lab(&fleet).control.clear_faults();
+    fleet.adopt_with(pb::AdoptSandboxRequest { rebind: true, ..adoption("coder") }).await.unwrap();
+    // It was taken of the incarnation that the record spoke of before.
+    let request = restore(&name, snapshot);
+    let request = pb::RestoreSandboxRequest { allow_other_sandbox: true, ..request };
+    let back = restored(&fleet, request).await;
+    assert_eq!(back.state(), State::Succeeded, "{back:#?}");
     assert_eq!(read(&root(&fleet)), tree);
-    let again = restored(&fleet, restore(&name, &snapshot)).await;
-    assert_eq!(again.state(), State::Succeeded, "the way is free: {again:#?}");
     fleet.stop().await;
 }

@@ -59,6 +59,7 @@ async fn t17_what_is_too_old_is_retired_with_what_is_live_and_its_record_freed()
     assert_eq!(freed.state(), sandbox::State::Active);
     let mut before = crate::given::content(marked);
     before.set_state(sandbox::State::Active);
+    before.recovery.clear();
     assert_eq!(crate::given::content(freed), before, "the mark, and nothing else");
     fleet.restart_orchestrator().await.unwrap();
     assert_eq!(recovery(&fleet, &open.name).await, ended, "its end is its journal's");

@@ -18,7 +18,7 @@ pub struct Check {
 }
 
 /// All rules.
-pub(crate) const ALL: [Check; 11] = [
+pub(crate) const ALL: [Check; 12] = [
     Check { name: "every recovery ends", complaints: recoveries::end },
     Check { name: "a recovery is what its journal says", complaints: recoveries::fold },
     Check { name: "only what a plan names is deleted", complaints: deeds::deletes },
@@ -29,6 +29,7 @@ pub(crate) const ALL: [Check; 11] = [
     Check { name: "fence tokens never fall", complaints: deeds::fences },
     Check { name: "records say what they said", complaints: records::survive },
     Check { name: "records speak of what a recovery made", complaints: records::live_ids },
+    Check { name: "a mark is its own recovery's", complaints: records::marks },
     Check { name: "bystanders and the default stay", complaints: records::bystanders },
 ];
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use salvor_core::{
     Evidence, Plan, Planned, Request, SagaKind,
     evidence::Asked,
-    id::{PlanDigest, RecoveryName},
+    id::{PlanDigest, RecoveryName, SnapshotName},
     name::RecordName,
 };
 use salvor_proto::{
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{Engine, Work, lease};
 use crate::{
-    collect::Turn,
+    collect::{Seen, Turn},
     decide::{decide, narrate},
     folded::{Standing, folded_found},
     journal::{Found, RecoveryFilter, Stored},
@@ -156,7 +156,7 @@ impl Engine {
 
     async fn validate(&self, ask: &Ask) -> Result<Accepted, Error> {
         let mut turn = self.world().turn(&ask.name).await;
-        let (seen, planned) = self.world().look_settled(&mut turn, ask).await?;
+        let (seen, planned) = self.settled(&mut turn, ask).await?;
         let Planned::Plan(plan) = planned else {
             return Ok(nothing(&seen.evidence));
         };
@@ -195,7 +195,7 @@ impl Engine {
         // Evidence may take long to settle: nothing is begun under a lease that has run out meanwhile.
         let (seen, planned) = tokio::select! {
             biased;
-            settled = self.world().look_settled(&mut turn, ask) => settled?,
+            settled = self.settled(&mut turn, ask) => settled?,
             lost = lease::renew(self.world(), &ask.name, lease) => return Err(lost),
             () = left.cancelled() => return Err(Error::internal("nobody waits for it any more")),
         };
@@ -214,6 +214,31 @@ impl Engine {
         let work = Work { header, approved, rows: Vec::new(), lease, resumed: false, open_to };
         self.start(place, work);
         Ok((accepted, true))
+    }
+
+    /// Evidence and plan. Of a restore, what it names must be there: what is not can never be put back.
+    async fn settled(&self, turn: &mut Turn, ask: &Ask) -> Result<(Seen, Planned), Error> {
+        let (seen, planned) = self.world().look_settled(turn, ask).await?;
+        if let Planned::Plan(plan) = &planned
+            && plan.allowed()
+            && let Some(chosen) = &plan.inputs.restore
+        {
+            self.holds_what_is_named(ask, &chosen.saved.name).await?;
+        }
+        Ok((seen, planned))
+    }
+
+    /// # Errors
+    /// INVALID_ARGUMENT: a path that the snapshot does not hold. What cannot be asked now is found out later.
+    async fn holds_what_is_named(&self, ask: &Ask, snapshot: &SnapshotName) -> Result<(), Error> {
+        for (index, path) in ask.asked.paths.iter().enumerate() {
+            let Ok(adapter) = self.world().adapter(&ask.name).await?.1 else { return Ok(()) };
+            if adapter.lacks(snapshot, path).await {
+                let problem = format!("{path}: {snapshot} holds nothing there; nothing was begun");
+                return Err(Error::invalid(format!("paths[{index}]"), problem));
+            }
+        }
+        Ok(())
     }
 
     /// What a prune would come to: the adapter's word, which decides it.

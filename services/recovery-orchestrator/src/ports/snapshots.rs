@@ -146,6 +146,18 @@ impl Adapter {
         Ok(Some(Sha256(hex::encode(hasher.finalize()))))
     }
 
+    /// Whether a snapshot is known to hold nothing at a path.
+    pub async fn lacks(&self, snapshot: &SnapshotName, path: &SandboxPath) -> bool {
+        let request = pb::ReadSnapshotFileRequest {
+            snapshot: snapshot.to_string(),
+            path: path.to_string(),
+            ..pb::ReadSnapshotFileRequest::default()
+        };
+        // What is there is not read, and what is no file is there.
+        let Err(status) = self.client().read_snapshot_file(request).await else { return false };
+        received(&status).reason.as_deref() == Some("PATH_NOT_FOUND")
+    }
+
     /// What a drill looks for in a restored snapshot. `None`: it bears none.
     ///
     /// # Errors

@@ -93,6 +93,28 @@ pub(super) fn live_ids(history: &History) -> Vec<String> {
     complaints
 }
 
+/// A record is marked by recoveries of its own alone, and none takes over what another one has marked.
+pub(super) fn marks(history: &History) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut marked: BTreeMap<&str, &str> = BTreeMap::new();
+    for version in &history.seen.versions {
+        let (name, by) = (version.name.as_str(), version.recovery.as_str());
+        if !matches!(version.state(), State::Recovering | State::Destroying) {
+            marked.remove(name);
+            continue;
+        }
+        if !history.journaled.iter().any(|r| r.name == by && r.target == name) {
+            complaints.push(format!("{name} is marked by {by:?}, which is no recovery of it"));
+        }
+        match marked.insert(name, by) {
+            Some(before) if before != by => complaints
+                .push(format!("{name} was marked by {before} and is marked by {by} right after")),
+            _ => {}
+        }
+    }
+    complaints
+}
+
 fn in_between(history: &History, record: &Sandbox) -> Option<String> {
     let open = history.seen.told.iter().any(|told| told.sandbox == record.name && !told.done);
     let between = matches!(record.state(), State::Recovering | State::Destroying);

@@ -170,6 +170,21 @@ fn a_record_that_is_left_in_between_is_found() {
 }
 
 #[test]
+fn a_mark_of_nobody_and_one_that_was_taken_over_are_found() {
+    let mut history = sound();
+    history.seen.versions[2].recovery = "recoveries/nobody".to_owned();
+    assert_eq!(rules(&history), ["a mark is its own recovery's"]);
+    let mut history = sound();
+    let second = journaled("recoveries/2", SagaKind::Revive);
+    let mut taken_over = history.seen.versions[2].clone();
+    taken_over.recovery.clone_from(&second.name);
+    history.seen.told.push(forge::told(&second));
+    history.journaled.push(second);
+    history.seen.versions.insert(3, taken_over);
+    assert_eq!(rules(&history), ["a mark is its own recovery's"]);
+}
+
+#[test]
 fn a_touched_bystander_is_found() {
     let mut history = sound();
     history.seen.deeds.push(deed(9_000, DeedKind::Stop, "bystander", BYSTANDER_ID));

@@ -26,6 +26,7 @@ pub(super) fn sound() -> History {
     let (before, bystander) = (record(TARGET, FIRST_ID, 1), record("bystander", BYSTANDER_ID, 2));
     let mut claimed = record(TARGET, FIRST_ID, 3);
     claimed.set_state(sandbox::State::Recovering);
+    claimed.recovery = RECOVERY.to_owned();
     let after = record(TARGET, SECOND_ID, 4);
     let recovery = journaled(RECOVERY, SagaKind::StaleRecovery);
     let mut create = call(5_000, "CreateSandbox", TARGET);
