@@ -8,8 +8,8 @@ use salvor_core::{
     id::SnapshotName,
     name::RecordName,
     saga::{
-        Cause, Saga,
-        prune::{Event, Kept, Prune, Pruned, State, Step},
+        Cause, ParkReason, Saga,
+        prune::{Event, Kept, MAX_ATTEMPTS, Prune, Pruned, State, Step},
     },
 };
 use salvor_proto::{Error, convert, gateway::v1 as pb, registry::v1 as registry};
@@ -20,7 +20,7 @@ use super::{note::note_deleted, watch, workspace::unless_stopping};
 use crate::{
     journal::Journal,
     ports::{Ended, Pruning},
-    runner::{Perform, Performed, Run},
+    runner::{Perform, Performed, Run, events},
 };
 
 /// How many complete snapshots stay of a sandbox whose record does not say: enough to go back past a change that was noticed
@@ -47,22 +47,34 @@ impl Perform for Prune {
         state: &State,
         run: &Run,
     ) -> Result<Performed<Event>, Error> {
-        if let State::Pruning { attempts } = state
-            && *attempts > 1
-        {
-            sleep(super::pause(*attempts)).await;
+        let attempts = if let State::Pruning { attempts } = state { *attempts } else { 1 };
+        if attempts > 1 {
+            sleep(super::pause(attempts)).await;
         }
         let done = if run.header.plan.inputs.asked.delete.is_empty() {
             by_rule::<Self>(run, "prune").await?
         } else {
             by_name(run).await?
         };
-        Ok(match done {
-            Done::Pruned(pruned) => Performed::Event(Event::Pruned(pruned)),
-            Done::Refused(cause) => Performed::Event(Event::Refused(cause)),
-            Done::Doubtful(cause) => Performed::Event(Event::Doubtful(cause)),
-            Done::Interrupted => Performed::Interrupted,
-        })
+        let before = events::<Self>(&run.rows())?;
+        let doubted = before.iter().any(|event| matches!(event, Event::Doubtful(_)));
+        Ok(outcome(done, attempts, doubted))
+    }
+}
+
+/// What a try comes to. The last one gives up what was certainly not done; what may have been done waits until it can be found
+/// out, by doing it again.
+fn outcome(done: Done, attempts: u32, doubted: bool) -> Performed<Event> {
+    let last = attempts >= MAX_ATTEMPTS;
+    match done {
+        Done::Pruned(pruned) => Performed::Event(Event::Pruned(pruned)),
+        Done::Doubtful(cause) if last => Performed::Wait(ParkReason::KeepsFailing(cause)),
+        Done::Refused(cause) if last && doubted && cause.may_pass() => {
+            Performed::Wait(ParkReason::KeepsFailing(cause))
+        }
+        Done::Refused(cause) => Performed::Event(Event::Refused(cause)),
+        Done::Doubtful(cause) => Performed::Event(Event::Doubtful(cause)),
+        Done::Interrupted => Performed::Interrupted,
     }
 }
 
@@ -186,5 +198,38 @@ fn pruned(report: &pb::PruneReport) -> Pruned {
         kept: kept.collect(),
         kept_count: count(report.kept.len()),
         bytes_freed: report.bytes_freed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AWAY: Cause = Cause::AdapterFailed;
+
+    fn came_to(done: Done, attempts: u32, doubted: bool) -> String {
+        match outcome(done, attempts, doubted) {
+            Performed::Event(event) => format!("{event:?}"),
+            Performed::Wait(why) => format!("waits: {why:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_taken_away_is_not_said_to_be_there() {
+        assert_eq!(came_to(Done::Doubtful(AWAY), 2, true), "Doubtful(AdapterFailed)");
+        assert_eq!(came_to(Done::Refused(AWAY), 2, true), "Refused(AdapterFailed)");
+        let waits = "waits: KeepsFailing(AdapterFailed)";
+        assert_eq!(came_to(Done::Doubtful(AWAY), MAX_ATTEMPTS, false), waits);
+        assert_eq!(came_to(Done::Refused(AWAY), MAX_ATTEMPTS, true), waits);
+    }
+
+    #[test]
+    fn what_was_certainly_not_done_is_refused_in_the_end() {
+        let refused = "Refused(AdapterFailed)";
+        assert_eq!(came_to(Done::Refused(AWAY), MAX_ATTEMPTS, false), refused);
+        // No time mends that one.
+        let in_use = Done::Refused(Cause::SnapshotInUse);
+        assert_eq!(came_to(in_use, MAX_ATTEMPTS, true), "Refused(SnapshotInUse)");
     }
 }
