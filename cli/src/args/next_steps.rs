@@ -238,6 +238,7 @@ fn of_the_orchestrator() {
         assert_typed(&step.of(match step {
             Step::Wait
             | Step::Retry
+            | Step::RetryOrGiveUp
             | Step::Show
             | Step::Cancel
             | Step::RunThatVersion
