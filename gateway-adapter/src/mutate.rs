@@ -121,6 +121,7 @@ pub(crate) async fn create(
     };
     let asking = healthy.client.create(creation);
     let answered = gateway.send_effect(&request_id, (turn, &healthy), Method::Create, asking).await;
+    gateway.forget_absence(&place);
     Ok(match answered {
         Ok(row) if !row.id.is_empty() && row.name == place.sandbox => (applied(), row.id),
         Ok(_) => {

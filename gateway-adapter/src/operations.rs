@@ -252,7 +252,7 @@ impl Operations {
 
 /// Whether it does something in the sandbox.
 fn enters(kind: Kind) -> bool {
-    matches!(kind, Kind::Snapshot | Kind::Restore)
+    matches!(kind, Kind::Snapshot | Kind::Restore | Kind::Delete)
 }
 
 /// The work, once what was there before it has left.

@@ -200,6 +200,14 @@ impl Cleared<'_> {
         &self.permit.stamp
     }
 
+    /// Whether it still is leave to do something: as [`still_allowed`](Self::still_allowed), without its being sent.
+    ///
+    /// # Errors
+    /// As [`Authority::check`] says.
+    pub(crate) fn stands(&self) -> Result<(), Error> {
+        self.permit.check_still(self.authority)
+    }
+
     /// Checks once more, right before sending: a newer holder may have come meanwhile, or another
     /// adapter.
     ///

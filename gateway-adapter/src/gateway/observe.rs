@@ -78,6 +78,11 @@ impl Gateway {
         Observation { probe, live, at_ms: self.now_ms() }
     }
 
+    /// A sandbox of that name may be there from now on: an absence that was seen before says nothing of it.
+    pub(crate) fn forget_absence(&self, place: &Place) {
+        lock(&self.absences).forget(place);
+    }
+
     /// The row of one incarnation by name, without the list: enough for the check right before a
     /// mutation, never for an absence.
     pub(crate) async fn get(&self, healthy: &Healthy, place: &Place) -> Result<Row, Failure> {

@@ -19,7 +19,7 @@ use crate::store::{SnapshotName, Store};
 use crate::workspace::notes::shown;
 use crate::workspace::rules::Rules;
 use crate::workspace::sides::Stopped;
-use crate::workspace::unchanged::{Found, Look};
+use crate::workspace::unchanged::{Found, Leave, Look};
 use crate::workspace::{Channel, ExecChannel, Note};
 
 /// A delete that was checked, and what it needs.
@@ -85,7 +85,7 @@ impl Delete {
     async fn run(self, permit: Permit, handle: &Handle) -> Result<pb::Effect, Stopped> {
         let cleared = permit.clear(&self.authority).await?;
         cleared.still_allowed()?;
-        let rest = match Box::pin(self.found(handle)).await? {
+        let rest = match Box::pin(self.found(handle, &|| cleared.stands())).await? {
             Found::Unchanged(rest) => rest,
             Found::Changed(first, count) => return Ok(self.changed(&first, count)),
             Found::NotAtRest(note) => {
@@ -115,14 +115,14 @@ impl Delete {
     }
 
     /// Through the gateway if commands can be run in it, and through the container otherwise: a listing of that has no inodes.
-    async fn found(&self, handle: &Handle) -> Result<Found, Stopped> {
+    async fn found(&self, handle: &Handle, leave: &Leave<'_>) -> Result<Found, Stopped> {
         match Door::looking(&self.gateway, (self.meant.target.to_string(), self.meant.vendor()))
             .open()
             .await
         {
-            Ok(exec) => Box::pin(self.look(exec.clone(), Some(exec), handle)).await,
+            Ok(exec) => Box::pin(self.look((exec.clone(), Some(exec)), handle, leave)).await,
             Err(stopped) => match self.container().await? {
-                Some(container) => Box::pin(self.look(container, None, handle)).await,
+                Some(container) => Box::pin(self.look((container, None), handle, leave)).await,
                 None => Err(stopped),
             },
         }
@@ -135,9 +135,9 @@ impl Delete {
 
     async fn look<C: Channel>(
         &self,
-        channel: C,
-        exec: Option<ExecChannel>,
+        (channel, exec): (C, Option<ExecChannel>),
         handle: &Handle,
+        leave: &Leave<'_>,
     ) -> Result<Found, Stopped> {
         let look = Look {
             channel,
@@ -148,6 +148,6 @@ impl Delete {
             by_exec: self.by_exec,
             handle: handle.clone(),
         };
-        look.look().await
+        look.look(leave).await
     }
 }

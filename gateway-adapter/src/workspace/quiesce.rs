@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use salvor_proto::gateway::v1 as pb;
 use sha2::{Digest, Sha256};
+use tokio::runtime::Handle as Runtime;
 use uuid::Uuid;
 
 use super::notes::{Notes, shown};
 use super::rules::{Hooks, Rules};
 use super::{Broken, ExecChannel, Reason, sqlite};
 use crate::exec::{self, Job};
+use crate::operations::Handle;
 
 /// The nonce's file in the first root.
 const NONCE: &str = ".salvor-nonce";
@@ -42,6 +44,8 @@ pub(super) struct Begun {
 pub(super) struct Rest {
     exec: ExecChannel,
     rules: Arc<Rules>,
+    /// Of the work that it is for: whoever comes after that waits until the agent was let go.
+    handle: Handle,
     pub(super) begun: Begun,
 }
 
@@ -118,8 +122,12 @@ pub(super) async fn end(channel: &ExecChannel, hooks: Option<&Hooks>, begun: Beg
 
 impl Rest {
     /// Brings it to rest. What failed is noted.
-    pub(super) async fn begin(exec: ExecChannel, rules: Arc<Rules>) -> (Self, Notes) {
-        let mut rest = Self { exec, rules, begun: Begun::default() };
+    pub(super) async fn begin(
+        exec: ExecChannel,
+        rules: Arc<Rules>,
+        handle: Handle,
+    ) -> (Self, Notes) {
+        let mut rest = Self { exec, rules, handle, begun: Begun::default() };
         let mut issues = Notes::default();
         begin(&rest.exec, rest.rules.hooks.as_ref(), &mut rest.begun, &mut issues).await;
         (rest, issues)
@@ -127,8 +135,8 @@ impl Rest {
 
     /// Lets it go, and waits for that. It goes on when nobody waits any more.
     pub(super) async fn end(mut self) {
-        if let Some(ending) = self.ending() {
-            let _ = tokio::spawn(ending).await;
+        if let (Some(ending), Ok(runtime)) = (self.ending(), Runtime::try_current()) {
+            let _ = self.handle.undo(&runtime, ending).await;
         }
     }
 
@@ -153,9 +161,8 @@ impl Rest {
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        if let (Some(ending), Ok(runtime)) = (self.ending(), tokio::runtime::Handle::try_current())
-        {
-            runtime.spawn(ending);
+        if let (Some(ending), Ok(runtime)) = (self.ending(), Runtime::try_current()) {
+            drop(self.handle.undo(&runtime, ending));
         }
     }
 }

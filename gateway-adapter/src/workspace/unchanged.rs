@@ -10,6 +10,8 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use salvor_proto::Error;
+
 use super::notes::Notes;
 use super::quiesce::Rest;
 use super::sides::{Held, Live, Stopped};
@@ -35,6 +37,9 @@ pub(crate) struct Look<C> {
     /// Where to tell how far it is.
     pub handle: Handle,
 }
+
+/// Whether something may be done in the sandbox still.
+pub(crate) type Leave<'a> = dyn Fn() -> Result<(), Error> + Sync + 'a;
 
 /// What a look found.
 #[expect(clippy::large_enum_variant, reason = "one at a time, as a look ends")]
@@ -71,17 +76,19 @@ impl AtRest {
 // === impl Look ===
 
 impl<C: Channel> Look<C> {
-    /// Brings the agent to rest, and looks.
+    /// Brings the agent to rest, and looks. `leave` is asked for right before anything is done in the sandbox.
     ///
     /// # Errors
-    /// Nothing can be said: the snapshot cannot be read, or the sandbox cannot be listed.
-    pub(crate) async fn look(self) -> Result<Found, Stopped> {
+    /// Nothing can be said: the snapshot cannot be read, the sandbox cannot be listed, or leave is not given any more.
+    pub(crate) async fn look(self, leave: &Leave<'_>) -> Result<Found, Stopped> {
         self.handle.stage("reading the snapshot");
         let mut held = Held::read(&self.store, &self.id, &self.rules).await?;
         let mut rest = None;
         if let Some(exec) = &self.exec {
             self.handle.stage("quiescing");
-            let (begun, issues) = Rest::begin(exec.clone(), Arc::clone(&self.rules)).await;
+            leave()?;
+            let (rules, handle) = (Arc::clone(&self.rules), self.handle.clone());
+            let (begun, issues) = Rest::begin(exec.clone(), rules, handle).await;
             if let Some(note) = issues.iter().next() {
                 begun.end().await;
                 return Ok(Found::NotAtRest(note.clone()));
@@ -95,6 +102,7 @@ impl<C: Channel> Look<C> {
         if let Some(rest) = &mut rest {
             let copied = self.copied(&held, &live);
             if !copied.is_empty() {
+                leave()?;
                 apart = self.databases(&mut held, &copied, rest, &mut changes).await?;
                 let before = live;
                 live = Live::read(&self.channel, &self.rules, &self.handle).await?;

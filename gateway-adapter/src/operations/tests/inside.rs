@@ -24,13 +24,20 @@ async fn reason(operations: &Operations, name: &str) -> String {
     }
 }
 
+/// A conditional delete brings the agent to rest, too.
 #[tokio::test]
 async fn a_newer_one_comes_when_the_older_has_left_and_all_of_it_is_undone() {
+    comes_after(Kind::Snapshot, Kind::Restore).await;
+    comes_after(Kind::Delete, Kind::Snapshot).await;
+    comes_after(Kind::Snapshot, Kind::Delete).await;
+}
+
+async fn comes_after(old: Kind, new: Kind) {
     let operations = operations(2);
     let (say, mut said) = mpsc::unbounded_channel();
     let (let_go, undoing) = oneshot::channel::<()>();
     let (word, began) = (say.clone(), oneshot::channel());
-    let older = begin(&operations, Kind::Snapshot, ("a", "1"), |handle| async move {
+    let older = begin(&operations, old, ("a", "1"), |handle| async move {
         began.0.send(()).unwrap();
         handle.cancelled().await;
         handle.undo(&Runtime::current(), async move {
@@ -40,7 +47,7 @@ async fn a_newer_one_comes_when_the_older_has_left_and_all_of_it_is_undone() {
         Err(cancelled("a"))
     });
     began.1.await.unwrap();
-    let newer = begin(&operations, Kind::Restore, ("a", "2"), |_| async move {
+    let newer = begin(&operations, new, ("a", "2"), |_| async move {
         say.send("begun").unwrap();
         pruned()
     });
