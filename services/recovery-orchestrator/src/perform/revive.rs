@@ -127,7 +127,7 @@ async fn await_ready(run: &Run) -> Result<Performed<Event>, Error> {
     let mut at_rest = None;
     // A rest that began at the last look still settles.
     let timeout = run.world.config.ready_timeout + settle;
-    let looked = look_until(run, run.target(), timeout, |seen, _| match seen {
+    let looked = look_until(run, run.target(), timeout, |seen, looked_for| match seen {
         Live::Present(present) if present.live_id != *recorded => {
             Look::Found(Event::Stranger(present.live_id.clone()))
         }
@@ -148,7 +148,9 @@ async fn await_ready(run: &Run) -> Result<Performed<Event>, Error> {
             watch::failed(present)
                 .map_or(Look::Again, |failed| Look::Found(Event::FailedAgain(failed)))
         }
-        Live::Absent { since } if since.age(now()) >= settle => Look::Found(Event::Gone),
+        Live::Absent { since } if looked_for.min(since.age(now())) >= settle => {
+            Look::Found(Event::Gone)
+        }
         Live::Absent { .. } => Look::Again,
     });
     Ok(match looked.await? {

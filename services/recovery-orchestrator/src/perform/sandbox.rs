@@ -134,7 +134,7 @@ pub(super) async fn await_ready(
     let now = || run.world.now();
     let mut held = Held::default();
     let timeout = config.ready_timeout + config.ready_settle;
-    let looked = look_until(run, on, timeout, |seen, _| match seen {
+    let looked = look_until(run, on, timeout, |seen, looked_for| match seen {
         Live::Present(present) if present.live_id != *live => {
             Look::Found(Readied::Stranger(present.live_id.clone()))
         }
@@ -150,7 +150,9 @@ pub(super) async fn await_ready(
             watch::failed(present)
                 .map_or(Look::Again, |failed| Look::Found(Readied::Failed(failed)))
         }
-        Live::Absent { since } if since.age(now()) >= settle => Look::Found(Readied::Gone),
+        Live::Absent { since } if looked_for.min(since.age(now())) >= settle => {
+            Look::Found(Readied::Gone)
+        }
         Live::Absent { .. } => Look::Again,
     })
     .await?;
