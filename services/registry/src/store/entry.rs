@@ -5,7 +5,7 @@
 
 use futures::FutureExt;
 use prost::Message;
-use salvor_proto::registry::v1::{EntrySnapshot, Policy, Sandbox, Spec};
+use salvor_proto::registry::v1::{EntrySnapshot, Policy, Sandbox, Spec, sandbox::State};
 
 use super::material::{self, Field, Material};
 use super::seen::About;
@@ -135,8 +135,14 @@ impl Txn {
         if let Some(present) = &present {
             after.generation = settled_generation(&self.keys, present, after.generation);
         }
-        let bookkeeping = ["etag", "revision", "generation", "update_time"];
-        let message = patch(&copy.message, &stripped(&after), &bookkeeping)?;
+        let mut other = vec!["etag", "revision", "generation", "update_time"];
+        if fence_token == 0 && matches!(after.state(), State::Recovering | State::Destroying) {
+            // The recovery that marked it when it was copied may have ended: only a lease's holder marks.
+            after.set_state(State::Active);
+            after.recovery.clear();
+            other.extend(["state", "recovery"]);
+        }
+        let message = patch(&copy.message, &stripped(&after), &other)?;
         let mut next = Version::new(&after, message);
         self.restore_material(&mut next, &copy).await?;
         let (is_default, reclaimed) = self.settle_default(&snapshot, present.as_ref()).await?;

@@ -189,3 +189,31 @@ async fn a_snapshot_needs_the_key_that_sealed_it_and_outlives_a_restart() {
     let missing = SnapshotEntryRequest { name: record("no") };
     refused(harness.client.snapshot_entry(missing).await, Code::NotFound, "SANDBOX_NOT_FOUND");
 }
+
+/// Its recovery may have ended since, and would never take the mark off.
+#[tokio::test]
+async fn a_mark_comes_back_to_the_holder_of_a_lease_only() {
+    let mut harness = Harness::start().await;
+    let created = harness.create("a").await;
+    let lease = harness.acquire(&created.name, "recoveries/1").await.unwrap();
+    let fence_token = lease.fence_token;
+    let mut marked = Sandbox { recovery: "recoveries/1".into(), ..created };
+    marked.set_state(State::Recovering);
+    let mark = UpdateSandboxRequest { fence_token, ..update(&marked, &["state", "recovery"]) };
+    let marked = harness.client.update_sandbox(mark).await.sandbox();
+    let snapshot = harness.snapshot(&marked.name).await;
+    let held = RestoreEntryRequest { fence_token, ..restore(&snapshot, &marked.etag) };
+    let back = harness.client.restore_entry(held).await.unwrap().into_inner().sandbox.unwrap();
+    assert_eq!((back.state(), &*back.recovery), (State::Recovering, "recoveries/1"));
+
+    let mut freed = Sandbox { recovery: String::new(), ..back };
+    freed.set_state(State::Active);
+    let free = UpdateSandboxRequest { fence_token, ..update(&freed, &["state", "recovery"]) };
+    let freed = harness.client.update_sandbox(free).await.sandbox();
+    let release = ReleaseLeaseRequest { sandbox: lease.sandbox, fence_token };
+    harness.client.release_lease(release).await.unwrap();
+    let later = harness.client.restore_entry(restore(&snapshot, &freed.etag)).await;
+    let back = later.unwrap().into_inner().sandbox.unwrap();
+    assert_eq!((back.state(), &*back.recovery), (State::Active, ""));
+    assert_eq!(content(&back), content(&freed));
+}
