@@ -347,3 +347,31 @@ async fn t20_adopting_a_gateway_that_cannot_be_asked_is_no_empty_answer() {
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
     fleet.stop().await;
 }
+
+/// What was captured would take the place of what the record has come to say meanwhile: of another incarnation, perhaps.
+#[tokio::test]
+async fn t20_a_rebind_takes_the_place_of_no_version_that_it_has_not_seen() {
+    let fleet = Fleet::lab().await.unwrap();
+    let (name, _) = adopted(&fleet, "coder").await;
+    let control = lab(&fleet).control.clone();
+    control.fault(Fault::on("GetSandbox", Effect::Hold));
+    let rebind = fleet.adopt_with(pb::AdoptSandboxRequest { rebind: true, ..adoption("coder") });
+    let meanwhile = async {
+        let looks = control.wait_for_call(|call| call.method == "GetSandbox", PATIENCE).await;
+        assert!(looks.is_some());
+        let mut record = fleet.record(&name).await.unwrap();
+        record.labels.insert("owner".into(), "somebody".into());
+        let request = registry::UpdateSandboxRequest {
+            sandbox: Some(record),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["labels".into()] }),
+            ..Default::default()
+        };
+        fleet.registry.clone().update_sandbox(request).await.unwrap();
+        control.clear_faults();
+    };
+    let (rebound, ()) = tokio::join!(rebind, meanwhile);
+    let refused = rebound.unwrap_err();
+    assert_eq!((refused.code(), &*reason(&refused)), (Code::Aborted, "ETAG_MISMATCH"));
+    assert_eq!(recorded(&fleet, &name).await.labels["owner"], "somebody");
+    fleet.stop().await;
+}

@@ -45,6 +45,12 @@ impl Engine {
             request.name.parse().map_err(|e| Error::invalid("name", format!("{e}")))?;
         seal::check(&request.seal_paths)?;
         let request_id = repeatable(&request)?;
+        // As it is before anything is looked at: what is captured takes the place of this version, and of no later one.
+        let before = if request.rebind {
+            self.world().registry.sandbox(&name).await?.etag
+        } else {
+            String::new()
+        };
         let (_, adapter) = self.world().adapter(&name).await?;
         let adapter = adapter.map_err(|(why, detail)| undetermined(&name, why, &detail))?;
         let captured = capture(&adapter, &name).await?;
@@ -54,7 +60,7 @@ impl Engine {
             record.posture = Some(self.seal(&adapter, &name, &live, &request.seal_paths).await?);
         }
         if request.rebind {
-            return Box::pin(self.rebind(&name, record, request.validate_only)).await;
+            return Box::pin(self.rebind(&name, record, before, request.validate_only)).await;
         }
         let live_id = record.live_id.clone();
         let create = registry::CreateSandboxRequest {

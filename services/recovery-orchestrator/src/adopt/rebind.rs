@@ -20,22 +20,23 @@ impl Engine {
     /// Takes what was captured into an existing record; what the request does not name stays as it was.
     ///
     /// # Errors
-    /// There is no such record, a recovery holds it, or it is a tombstone. Nothing was stored then.
+    /// There is no such record, a recovery holds it, it is a tombstone, or it is not the version of `etag` any more. Nothing was
+    /// stored then.
     pub(super) async fn rebind(
         &self,
         name: &RecordName,
         mut record: registry::Sandbox,
+        etag: String,
         validate_only: bool,
     ) -> Result<registry::Sandbox, Error> {
         let registry = &self.world().registry;
+        record.etag = etag;
         if validate_only {
             let mut fields = onto(&mut record, registry.sandbox(name).await?, name)?;
             // Only a lease's holder may write it, and a check takes no lease.
             fields.retain(|field| *field != SNAPSHOT_STATUS);
             return registry.check_update(record, &fields).await;
         }
-        // Before a lease is asked for: a record that is not there has none.
-        registry.sandbox(name).await?;
         let holder = format!("adopt/{}", uuid::Uuid::now_v7().simple());
         let lease = registry.acquire(name, &holder, REBIND_LEASE).await?;
         let rebound = async {
@@ -86,7 +87,6 @@ fn onto(
         record.snapshot_status = None;
         fields.push(SNAPSHOT_STATUS);
     }
-    record.etag = before.etag;
     Ok(fields)
 }
 
