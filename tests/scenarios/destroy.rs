@@ -288,18 +288,25 @@ async fn t21_destroying_the_default_leaves_no_default_behind() {
     fleet.stop().await;
 }
 
-/// It was gone when its losses were accepted, and none were. It is back before the destroy's turn comes.
-#[tokio::test]
-async fn t21_what_is_back_before_its_record_is_buried_is_kept() {
+/// Room for one recovery, which is held in its create.
+async fn behind_another() -> (Fleet, pb::Recovery) {
     let options = Options { max_running: 1, ..Options::default() };
     let fleet = Fleet::start(options).await.unwrap();
     let (first, _) = lost(&fleet, "first").await;
-    let (name, id) = adopted(&fleet, "coder").await;
     let control = lab(&fleet).control.clone();
-    control.fault(Fault::on("CreateSandbox", Effect::Hold));
+    control.fault(Fault::on("CreateSandbox", Effect::Hold).for_sandbox("first"));
     let first = fleet.ask(&first, REBUILD).await.unwrap().recovery.unwrap();
     let held = |call: &salvor_devgateway::Call| call.create.is_some();
     assert!(control.wait_for_call(held, PATIENCE).await.is_some());
+    (fleet, first)
+}
+
+/// It was gone when its losses were accepted, and none were. It is back before the destroy's turn comes.
+#[tokio::test]
+async fn t21_what_is_back_before_its_record_is_buried_is_kept() {
+    let (fleet, first) = behind_another().await;
+    let (name, id) = adopted(&fleet, "coder").await;
+    let control = lab(&fleet).control.clone();
     let missing = Fault::fail("GetSandbox", Code::NotFound, "sandbox not found");
     control.fault(missing.for_sandbox("coder"));
     control.fault(Fault::on("ListSandboxes", Effect::OmitFromList).for_sandbox("coder"));
@@ -337,5 +344,29 @@ async fn t21_a_record_that_took_the_place_of_a_buried_one_is_not_buried() {
     assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
     let stands = fleet.record(&name).await.unwrap();
     assert_eq!((stands.uid.as_str(), stands.state()), (&*anew.uid, anew.state()));
+    fleet.stop().await;
+}
+
+/// The same, before the destroy had begun: the record that was made anew never had its plan.
+#[tokio::test]
+async fn t21_a_record_made_anew_before_a_destroy_began_keeps_its_sandbox() {
+    let (fleet, first) = behind_another().await;
+    let (name, id) = adopted(&fleet, "coder").await;
+    let control = lab(&fleet).control.clone();
+    let digest = plan(&fleet, &name).await.digest;
+    let waits = ask(&fleet, &name, &digest).await.unwrap().recovery.unwrap();
+    let holder = held_by(&fleet, &name).await;
+    let fence_token = hold_as(&fleet, &name, &holder).await;
+    bury(&fleet, &name, fence_token).await;
+    let anew = fleet.adopt(&name).await.unwrap();
+
+    control.clear_faults();
+    let ended = fleet.wait(&waits.name).await.unwrap();
+    assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
+    assert_eq!(ended.failure.unwrap().reason, "RECORD_CHANGED");
+    assert_eq!(control.sandbox("coder").unwrap().id, id);
+    let stands = fleet.record(&name).await.unwrap();
+    assert_eq!((&stands.uid, stands.state()), (&anew.uid, registry::sandbox::State::Active));
+    assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
     fleet.stop().await;
 }

@@ -28,11 +28,14 @@ pub(super) struct Claim {
     pub(super) entry: String,
 }
 
-/// Copies the record and marks it; `None` when it is not the one that the plan was made from, has been destroyed since, or is
-/// another recovery's: of an orchestrator with a journal of its own, which was given the lease while this one was gone.
+/// Copies the record and marks it; `None` when it is not the one that the plan was made from, has been destroyed since or made
+/// anew, or is another recovery's: of an orchestrator with a journal of its own, which was given the lease while this one was gone.
 pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option<Claim>, Error> {
     let Some(mut record) = standing(run).await? else { return Ok(None) };
-    if !planned_from(run, &record)? || is_of_another(&record, run.name()) {
+    if !planned_from(run, &record)?
+        || is_replaced(run, &record)
+        || is_of_another(&record, run.name())
+    {
         return Ok(None);
     }
     if is_marked(&record) {
@@ -49,7 +52,8 @@ pub(super) async fn claim(run: &Run, state: pb::sandbox::State) -> Result<Option
 /// Whether the record, which the recovery does not mark, is active and says what the plan will use.
 pub(super) async fn is_planned(run: &Run) -> Result<bool, Error> {
     let record = run.world.registry.sandbox(run.target()).await?;
-    Ok(record.state() == pb::sandbox::State::Active && planned_from(run, &record)?)
+    let stands = record.state() == pb::sandbox::State::Active && !is_replaced(run, &record);
+    Ok(stands && planned_from(run, &record)?)
 }
 
 /// The record, unless it was destroyed meanwhile: then there is nothing left to write into.
