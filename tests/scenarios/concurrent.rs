@@ -16,8 +16,8 @@ use tonic::Code;
 
 use crate::{
     given::{
-        LAB, adopted, bury, held_by, hold_as, lab, lose, lost, mutations, reaches, recorded,
-        recovery, stopped, succeeded, verdict,
+        LAB, adopted, bury, lab, lose, lost, mutations, reaches, recorded, recovery, stopped,
+        succeeded, take_over, verdict,
     },
     support::{AUTO, REBUILD, reason, seed},
 };
@@ -254,8 +254,7 @@ async fn t22_a_recovery_that_waits_for_its_turn_keeps_its_lease() {
 async fn t21_a_record_destroyed_before_its_recovery_began_sends_it_back() {
     let (fleet, first, second) = one_waits(Duration::from_secs(5)).await;
     let name = second.sandbox.clone();
-    let holder = held_by(&fleet, &name).await;
-    let fence_token = hold_as(&fleet, &name, &holder).await;
+    let fence_token = take_over(&fleet, &name).await;
     bury(&fleet, &name, fence_token).await;
     lab(&fleet).control.clear_faults();
     let ended = reaches(&fleet, &second.name, State::RolledBack).await;
@@ -271,8 +270,7 @@ async fn t21_a_record_destroyed_before_its_recovery_began_sends_it_back() {
 async fn t19_a_record_that_another_recovery_has_marked_is_left_to_it() {
     let (fleet, first, second) = one_waits(Duration::from_secs(5)).await;
     let name = second.sandbox.clone();
-    let holder = held_by(&fleet, &name).await;
-    let fence_token = hold_as(&fleet, &name, &holder).await;
+    let fence_token = take_over(&fleet, &name).await;
     let mut record = fleet.record(&name).await.unwrap();
     record.set_state(registry::sandbox::State::Recovering);
     record.recovery = "recoveries/of-another".into();

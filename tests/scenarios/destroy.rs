@@ -13,8 +13,8 @@ use tonic::{Code, Status};
 
 use crate::{
     given::{
-        LAB, adopted, adopted_as, adoption, bury, fleet_on, held_by, hold_as, lab, lost, mutations,
-        next_step, recorded, steps, verdict, write,
+        LAB, adopted, adopted_as, adoption, bury, fleet_on, lab, lost, mutations, next_step,
+        reaches, recorded, steps, take_over, verdict, write,
     },
     support::{AUTO, REBUILD, reason, seed},
 };
@@ -301,19 +301,25 @@ async fn behind_another() -> (Fleet, pb::Recovery) {
     (fleet, first)
 }
 
+/// A destroy of a sandbox that is gone, as far as can be seen: it waits for its turn.
+async fn of_one_that_is_hidden(fleet: &Fleet) -> (String, String, pb::Recovery) {
+    let (name, id) = adopted(fleet, "coder").await;
+    let control = &lab(fleet).control;
+    let missing = Fault::fail("GetSandbox", Code::NotFound, "sandbox not found");
+    control.fault(missing.for_sandbox("coder"));
+    control.fault(Fault::on("ListSandboxes", Effect::OmitFromList).for_sandbox("coder"));
+    verdict(fleet, &name, pb::Verdict::Lost).await;
+    let digest = plan(fleet, &name).await.digest;
+    let waits = ask(fleet, &name, &digest).await.unwrap().recovery.unwrap();
+    (name, id, waits)
+}
+
 /// It was gone when its losses were accepted, and none were. It is back before the destroy's turn comes.
 #[tokio::test]
 async fn t21_what_is_back_before_its_record_is_buried_is_kept() {
     let (fleet, first) = behind_another().await;
-    let (name, id) = adopted(&fleet, "coder").await;
+    let (name, id, waits) = of_one_that_is_hidden(&fleet).await;
     let control = lab(&fleet).control.clone();
-    let missing = Fault::fail("GetSandbox", Code::NotFound, "sandbox not found");
-    control.fault(missing.for_sandbox("coder"));
-    control.fault(Fault::on("ListSandboxes", Effect::OmitFromList).for_sandbox("coder"));
-    verdict(&fleet, &name, pb::Verdict::Lost).await;
-    let digest = plan(&fleet, &name).await.digest;
-    let waits = ask(&fleet, &name, &digest).await.unwrap().recovery.unwrap();
-
     control.clear_faults();
     let ended = fleet.wait(&waits.name).await.unwrap();
     assert_eq!(ended.state(), State::RolledBack, "{ended:#?}");
@@ -321,6 +327,24 @@ async fn t21_what_is_back_before_its_record_is_buried_is_kept() {
     assert_eq!(control.sandbox("coder").unwrap().id, id);
     assert_eq!(recorded(&fleet, &name).await.state(), registry::sandbox::State::Active);
     assert_eq!(fleet.wait(&first.name).await.unwrap().state(), State::Succeeded);
+    fleet.stop().await;
+}
+
+/// Nor is one buried whose gateway cannot be asked when its turn comes: that it was gone before says nothing of now.
+#[tokio::test]
+async fn t21_what_cannot_be_looked_for_is_not_buried() {
+    let (fleet, _) = behind_another().await;
+    let (name, id, waits) = of_one_that_is_hidden(&fleet).await;
+    let control = lab(&fleet).control.clone();
+    control.down(Restart::Killed).await.unwrap();
+    let parked = reaches(&fleet, &waits.name, State::Parked).await;
+    assert_eq!(parked.failure.unwrap().reason, "KEEPS_FAILING");
+    assert_eq!(recorded(&fleet, &name).await.state(), registry::sandbox::State::Active);
+    control.clear_faults();
+    control.up().await.unwrap();
+    let ended = reaches(&fleet, &waits.name, State::RolledBack).await;
+    assert_eq!(ended.failure.unwrap().reason, "RECORD_CHANGED");
+    assert_eq!(control.sandbox("coder").unwrap().id, id);
     fleet.stop().await;
 }
 
@@ -335,8 +359,7 @@ async fn t21_a_record_that_took_the_place_of_a_buried_one_is_not_buried() {
     let open = ask(&fleet, &name, &digest).await.unwrap().recovery.unwrap();
     let deleting = |call: &salvor_devgateway::Call| call.method == "DeleteSandbox";
     assert!(control.wait_for_call(deleting, PATIENCE).await.is_some());
-    let holder = held_by(&fleet, &name).await;
-    let fence_token = hold_as(&fleet, &name, &holder).await;
+    let fence_token = take_over(&fleet, &name).await;
     bury(&fleet, &name, fence_token).await;
     let anew = fleet.adopt(&name).await.unwrap();
     control.clear_faults();
@@ -355,8 +378,7 @@ async fn t21_a_record_made_anew_before_a_destroy_began_keeps_its_sandbox() {
     let control = lab(&fleet).control.clone();
     let digest = plan(&fleet, &name).await.digest;
     let waits = ask(&fleet, &name, &digest).await.unwrap().recovery.unwrap();
-    let holder = held_by(&fleet, &name).await;
-    let fence_token = hold_as(&fleet, &name, &holder).await;
+    let fence_token = take_over(&fleet, &name).await;
     bury(&fleet, &name, fence_token).await;
     let anew = fleet.adopt(&name).await.unwrap();
 

@@ -15,7 +15,7 @@ use salvor_testkit::{
 use tonic::{Code, Status};
 
 use crate::{
-    given::{bury, held_by, hold, hold_as, lab, lost, mutations, next_step, on, reaches, release},
+    given::{bury, hold, lab, lost, mutations, next_step, on, reaches, release, take_over},
     rebuild::{at_work, is_as_it_was, with_snapshots},
     resume::retry,
     snapshots,
@@ -61,9 +61,8 @@ fn labelled(mut record: registry::Sandbox) -> registry::Sandbox {
     record
 }
 
-/// An obligation that was taken on while nobody looked would be lost, or not be kept on the way: it is not taken on.
-#[tokio::test]
-async fn t18_what_a_parked_recovery_goes_by_is_refused_to_others_and_the_rest_is_kept() {
+/// A recovery that has made its sandbox, and waits for it to be ready until somebody asks.
+async fn parked_after_its_create() -> (Fleet, String, pb::Recovery) {
     let options = Options {
         time_scale: 1.0,
         ready_timeout: Duration::from_millis(50),
@@ -74,6 +73,13 @@ async fn t18_what_a_parked_recovery_goes_by_is_refused_to_others_and_the_rest_is
     let (name, _) = lost(&fleet, "coder").await;
     let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
     reaches(&fleet, &open.name, State::Parked).await;
+    (fleet, name, open)
+}
+
+/// An obligation that was taken on while nobody looked would be lost, or not be kept on the way: it is not taken on.
+#[tokio::test]
+async fn t18_what_a_parked_recovery_goes_by_is_refused_to_others_and_the_rest_is_kept() {
+    let (fleet, name, open) = parked_after_its_create().await;
     let marked = fleet.record(&name).await.unwrap();
     assert_eq!(marked.state(), sandbox::State::Recovering);
 
@@ -132,16 +138,7 @@ async fn t08_a_record_that_changes_after_the_delete_does_not_strand_it() {
 /// By whoever took its lease. What was created stays; that no time mends it is said, and it can be given up.
 #[tokio::test]
 async fn t18_of_a_record_destroyed_by_hand_it_is_said_that_a_step_is_refused() {
-    let options = Options {
-        time_scale: 1.0,
-        ready_timeout: Duration::from_millis(50),
-        park_retry: LONG,
-        ..on(Dialect::V0_0)
-    };
-    let fleet = Fleet::start(options).await.unwrap();
-    let (name, _) = lost(&fleet, "coder").await;
-    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
-    reaches(&fleet, &open.name, State::Parked).await;
+    let (fleet, name, open) = parked_after_its_create().await;
     let fence_token = hold(&fleet, &name).await;
     bury(&fleet, &name, fence_token).await;
     release(&fleet, &name, fence_token).await;
@@ -177,8 +174,7 @@ async fn t21_a_record_destroyed_while_its_workspace_is_read_leaves_nothing_open(
     control.fault(Fault::on(reading, Effect::Hold));
     let open = snapshots::ask(&fleet, &name).await.unwrap();
     assert!(control.wait_for_call(|call| call.method == reading, PATIENCE).await.is_some());
-    let holder = held_by(&fleet, &name).await;
-    let fence_token = hold_as(&fleet, &name, &holder).await;
+    let fence_token = take_over(&fleet, &name).await;
     bury(&fleet, &name, fence_token).await;
     control.clear_faults();
     let ended = reaches(&fleet, &open.name, State::Succeeded).await;
@@ -191,31 +187,23 @@ async fn t21_a_record_destroyed_while_its_workspace_is_read_leaves_nothing_open(
 /// As it is when the recovery's last write into the record was answered to nobody, and the record speaks of another one since.
 #[tokio::test]
 async fn t17_what_a_record_came_to_say_after_the_commit_stands() {
-    let options = Options {
-        time_scale: 1.0,
-        ready_timeout: Duration::from_millis(50),
-        park_retry: LONG,
-        ..on(Dialect::V0_0)
-    };
-    let fleet = Fleet::start(options).await.unwrap();
-    let (name, _) = lost(&fleet, "coder").await;
-    let open = fleet.ask(&name, REBUILD).await.unwrap().recovery.unwrap();
-    reaches(&fleet, &open.name, State::Parked).await;
+    let (fleet, name, open) = parked_after_its_create().await;
     let mut record = fleet.record(&name).await.unwrap();
     assert_eq!((record.state(), &record.recovery), (sandbox::State::Recovering, &open.name));
     record.set_state(sandbox::State::Active);
-    record.live_id = "of-another-recovery".into();
     let fence_token = hold(&fleet, &name).await;
     let unmarked = update(&fleet, record, "state", fence_token).await.unwrap();
     let bound = registry::Sandbox { live_id: "of-another-recovery".into(), ..unmarked };
     update(&fleet, bound, "live_id", fence_token).await.unwrap();
     release(&fleet, &name, fence_token).await;
 
-    until("its end", || async {
+    let ended = until("its end", || async {
         retry(&fleet, &open.name).await.ok();
-        fleet.wait(&open.name).await.unwrap().done.then_some(())
+        let now = fleet.wait(&open.name).await.unwrap();
+        now.done.then_some(now)
     })
     .await;
+    assert_eq!(ended.state(), State::Succeeded, "{ended:#?}");
     assert_eq!(fleet.record(&name).await.unwrap().live_id, "of-another-recovery");
     fleet.stop().await;
 }

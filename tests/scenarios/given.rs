@@ -212,6 +212,12 @@ pub(crate) async fn held_by(fleet: &Fleet, name: &str) -> String {
     received(&held).metadata["holder"].clone()
 }
 
+/// Takes it over from whoever has it, as another process does that goes on under the same name. Answers its fence token.
+pub(crate) async fn take_over(fleet: &Fleet, name: &str) -> i64 {
+    let holder = held_by(fleet, name).await;
+    hold_as(fleet, name, &holder).await
+}
+
 /// Gives it back.
 pub(crate) async fn release(fleet: &Fleet, name: &str, fence_token: i64) {
     let request = registry::ReleaseLeaseRequest { sandbox: name.to_owned(), fence_token };

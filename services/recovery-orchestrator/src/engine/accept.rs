@@ -231,8 +231,12 @@ impl Engine {
     /// # Errors
     /// INVALID_ARGUMENT: a path that the snapshot does not hold. What cannot be asked now is found out later.
     async fn holds_what_is_named(&self, ask: &Ask, snapshot: &SnapshotName) -> Result<(), Error> {
-        for (index, path) in ask.asked.paths.iter().enumerate() {
-            let Ok(adapter) = self.world().adapter(&ask.name).await?.1 else { return Ok(()) };
+        let paths = &ask.asked.paths;
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let Ok(adapter) = self.world().adapter(&ask.name).await?.1 else { return Ok(()) };
+        for (index, path) in paths.iter().enumerate() {
             if adapter.lacks(snapshot, path).await {
                 let problem = format!("{path}: {snapshot} holds nothing there; nothing was begun");
                 return Err(Error::invalid(format!("paths[{index}]"), problem));

@@ -1,4 +1,4 @@
-//! Ending a recovery that this version cannot go on with, or that waits for what cannot come any more.
+//! Ending a recovery that this version cannot go on with, that waits for what cannot come any more, or that nobody waits for.
 //!
 //! Intent, effect, outcome, as everywhere: what was seen right now goes into the journal with a compare-and-swap on the whole
 //! recovery, under the record's lease; then the record's mark is taken off; then the end is written. Nothing is touched on the

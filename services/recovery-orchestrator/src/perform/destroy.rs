@@ -3,7 +3,7 @@
 use salvor_core::{
     evidence::Live,
     saga::{
-        Effect, Saga as _,
+        Effect, ParkReason, Saga as _,
         destroy::{Destroy, Event, State, Step},
     },
 };
@@ -46,12 +46,19 @@ impl Perform for Destroy {
     }
 }
 
-/// What was gone when the plan was made, and is there again, was never accepted as a loss: it is not buried alive.
+/// What was gone when the plan was made, and is there again, was never accepted as a loss: it is not buried alive. Nor is what
+/// cannot be looked for now: there is time until it can.
 async fn claim(run: &Run) -> Result<Performed<Event>, Error> {
     let present = run.header.plan.inputs.present;
-    if !present && has_returned(run).await? {
-        record::unmark(run).await?;
-        return Ok(Performed::Event(Event::ClaimLost));
+    if !present && let Some(recorded) = &run.header.plan.inputs.live_id {
+        match watch::seen(run, run.target()).await? {
+            Err(cause) => return Ok(Performed::Wait(ParkReason::KeepsFailing(cause))),
+            Ok(Live::Present(back)) if back.live_id == *recorded => {
+                record::unmark(run).await?;
+                return Ok(Performed::Event(Event::ClaimLost));
+            }
+            Ok(_) => {}
+        }
     }
     let claim = record::claim(run, pb::sandbox::State::Destroying).await?;
     Ok(Performed::Event(claim.map_or(Event::ClaimLost, |claim| Event::Claimed {
@@ -59,13 +66,6 @@ async fn claim(run: &Run) -> Result<Performed<Event>, Error> {
         entry: claim.entry,
         present,
     })))
-}
-
-/// Whether the recorded incarnation is seen on its gateway now. A look that says nothing says nothing.
-async fn has_returned(run: &Run) -> Result<bool, Error> {
-    let Some(recorded) = &run.header.plan.inputs.live_id else { return Ok(false) };
-    let seen = watch::seen(run, run.target()).await?;
-    Ok(matches!(seen, Ok(Live::Present(present)) if present.live_id == *recorded))
 }
 
 async fn delete(run: &Run, attempt: u32) -> Result<Performed<Event>, Error> {
